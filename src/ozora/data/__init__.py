@@ -1,0 +1,1 @@
+"""Clips and captions at rest, and packed into batches."""

@@ -1,0 +1,1 @@
+"""Judges of clips: how close two clips are, what a clip shows, and tables of both."""

@@ -1,0 +1,85 @@
+"""Which objects does a clip show, and where is each of them in every frame? Blobs joined over time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int, UInt8
+
+from ozora.evaluate.segment import Blob, blobs, color_index
+
+# A colour is an object's only if it is seen in this part of the frames (and in two at least, if there are two) ...
+MIN_PRESENCE = 0.15
+# ... and once covers this part of the frame, edges not counted: less is a fringe between two things.
+MIN_PEAK_AREA = 0.003
+# Of one colour, a blob counts as an object of its own from this part of the colour's largest blob.
+MIN_SIBLING = 0.4
+# Two objects of one colour must be seen apart in this part of the frames that show the colour.
+APART = 0.35
+
+
+@dataclass(frozen=True)
+class Track:
+    """One object over time: for every frame the blobs that are its visible parts (none where it is not seen)."""
+
+    color: str
+    parts: tuple[tuple[Blob, ...], ...]
+
+    @property
+    def frames(self) -> tuple[int, ...]:
+        """Frames in which the object is seen."""
+        return tuple(frame for frame, parts in enumerate(self.parts) if parts)
+
+    def area(self, frame: int) -> int:
+        """Visible pixels; 0 where it is not seen."""
+        return sum(part.area for part in self.parts[frame])
+
+    def center(self, frame: int) -> tuple[float, float]:
+        """Mean y and x of the visible pixels."""
+        weights = [part.area for part in self.parts[frame]]
+        y, x = (np.average([part.center[axis] for part in self.parts[frame]], weights=weights) for axis in range(2))
+        return float(y), float(x)
+
+    def box(self, frame: int) -> tuple[int, int, int, int]:
+        """Top, left, bottom, right (exclusive) around all visible parts."""
+        boxes = [part.box for part in self.parts[frame]]
+        top, left = (min(box[side] for box in boxes) for side in (0, 1))
+        bottom, right = (max(box[side] for box in boxes) for side in (2, 3))
+        return top, left, bottom, right
+
+
+def find_tracks(frames: UInt8[np.ndarray, "t h w 3"]) -> tuple[list[Track], Int[np.ndarray, "t h w"]]:
+    """The objects of a clip, by colour, and the map of blob labels (-1: none) that their blobs refer to."""
+    num_frames, height, width = frames.shape[:3]
+    found, labels = blobs(color_index(frames))
+    by_color: dict[str, list[list[Blob]]] = {}
+    for blob in found:
+        by_color.setdefault(blob.color, [[] for _ in range(num_frames)])[blob.frame].append(blob)
+    tracks: list[Track] = []
+    for color, per_frame in by_color.items():
+        seen = sum(map(bool, per_frame))
+        peak = max(sum(blob.inner for blob in row) for row in per_frame) / (height * width)
+        if seen >= max(min(2, num_frames), MIN_PRESENCE * num_frames) and peak >= MIN_PEAK_AREA:
+            tracks.extend(_join(color, per_frame))
+    return sorted(tracks, key=lambda track: -sum(map(track.area, track.frames))), labels
+
+
+def _join(color: str, per_frame: Sequence[Sequence[Blob]]) -> list[Track]:
+    """Split the blobs of one colour into as many tracks as are seen at once, by nearest centres."""
+    largest = max(blob.area for row in per_frame for blob in row)
+    counts = [sum(blob.area >= MIN_SIBLING * largest for blob in row) for row in per_frame if row]
+    number = max(1, int(np.quantile(counts, 1 - APART, method="lower")))
+    if number == 1:
+        return [Track(color, tuple(tuple(row) for row in per_frame))]
+    start = next(frame for frame, row in enumerate(per_frame) if len(row) >= number)
+    parts: list[list[tuple[Blob, ...]]] = [[()] * len(per_frame) for _ in range(number)]
+    forward, backward = range(start, len(per_frame)), range(start - 1, -1, -1)
+    for frames in (forward, backward):
+        last: list[tuple[float, float]] = [blob.center for blob in per_frame[start][:number]]
+        for frame in frames:
+            for blob in per_frame[frame][:number]:
+                free = [i for i in range(number) if not parts[i][frame]]
+                nearest = min(free, key=lambda i: np.hypot(*np.subtract(last[i], blob.center)))
+                parts[nearest][frame] = (blob,)
+                last[nearest] = blob.center
+    return [Track(color, tuple(rows)) for rows in parts]

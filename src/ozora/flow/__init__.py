@@ -1,0 +1,1 @@
+"""How does noise become a clip? Paths, schedules, guidance and samplers: plain functions on tensors, no networks."""

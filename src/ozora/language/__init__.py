@@ -1,0 +1,1 @@
+"""Language: prompts become token states that a transformer can look at."""

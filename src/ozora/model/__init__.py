@@ -1,0 +1,1 @@
+"""The networks: the video autoencoder and the diffusion transformer."""

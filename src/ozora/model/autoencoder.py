@@ -1,0 +1,197 @@
+"""How does a video become latents, and latents a video? A causal autoencoder, 4x in time and 8x8 in space.
+
+The first frame is a latent frame of its own, so a picture is a clip of one frame; every further
+latent frame holds four. Time is mixed by convolutions that look one latent frame back, so latents
+never depend on the future, depend on a bounded past, and can be decoded as a stream.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ozora.geometry import Geometry
+
+State = list[Tensor]  # what every temporal convolution saw last: one "b c h w" each
+
+
+@dataclass(frozen=True)
+class AutoencoderConfig:
+    """Sizes of the two networks; ``geometry`` follows from them."""
+
+    latent_channels: int = 16
+    fine_width: int = 96  # channels at a quarter of the pixels' resolution
+    coarse_width: int = 192  # channels at an eighth
+    num_encoder_blocks: tuple[int, int] = (2, 3)  # fine, coarse
+    num_decoder_blocks: tuple[int, int] = (4, 3)  # fine, coarse
+
+
+FOLD = 4  # pixels a side that become channels, and frames that share a latent frame
+
+
+class PixelNorm(nn.Module):
+    """RMS norm over channels, cell by cell: a cell's output knows nothing of the clip's size or length."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        return F.rms_norm(x.permute(0, 2, 3, 1), self.weight.shape, self.weight.to(x.dtype), 1e-6).permute(0, 3, 1, 2)
+
+
+class SpatialBlock(nn.Module):
+    """Pre-norm residual block of two 3x3 convolutions within each latent frame."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = PixelNorm(width)
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+        nn.init.zeros_(self.second.weight)
+        nn.init.zeros_(self.second.bias)  # pyright: ignore[reportArgumentType]
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        return x + self.second(F.silu(self.first(self.norm(x))))
+
+
+class TemporalBlock(nn.Module):
+    """A spatial block, then a residual convolution over this latent frame and the one before it."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.spatial = SpatialBlock(width)
+        self.norm = PixelNorm(width)
+        self.mix = nn.Conv2d(2 * width, width, 1)
+        nn.init.zeros_(self.mix.weight)
+        nn.init.zeros_(self.mix.bias)  # pyright: ignore[reportArgumentType]
+
+    def forward(
+        self, x: Float[Tensor, "n c h w"], num_frames: int, past: Float[Tensor, "b c h w"] | None
+    ) -> tuple[Float[Tensor, "n c h w"], Float[Tensor, "b c h w"]]:
+        x = self.spatial(x)
+        now = rearrange(F.silu(self.norm(x)), "(b t) c h w -> b t c h w", t=num_frames)
+        first = torch.zeros_like(now[:, :1]) if past is None else past[:, None]
+        before = torch.cat([first, now[:, :-1]], dim=1)
+        both = rearrange(torch.cat([before, now], dim=2), "b t c h w -> (b t) c h w")
+        return x + self.mix(both.contiguous(memory_format=torch.channels_last)), now[:, -1]
+
+
+def run_temporal(
+    blocks: Iterable[nn.Module], x: Tensor, num_frames: int, state: State | None
+) -> tuple[Tensor, State]:
+    """Pass ``x`` through temporal blocks, reading and returning what each saw last."""
+    seen: State = []
+    for index, block in enumerate(blocks):
+        x, last = block(x, num_frames, None if state is None else state[index])
+        seen.append(last)
+    return x, seen
+
+
+class Encoder(nn.Module):
+    def __init__(self, config: AutoencoderConfig) -> None:
+        super().__init__()
+        fine, coarse = config.fine_width, config.coarse_width
+        self.first_frame = nn.Conv2d(3 * FOLD**2, fine, 1)
+        self.four_frames = nn.Conv2d(3 * FOLD**3, fine, 1)
+        self.fine = nn.Sequential(*(SpatialBlock(fine) for _ in range(config.num_encoder_blocks[0])))
+        self.down = nn.Conv2d(fine, coarse, 2, stride=2)
+        self.coarse = nn.ModuleList(TemporalBlock(coarse) for _ in range(config.num_encoder_blocks[1]))
+        self.norm = PixelNorm(coarse)
+        self.out = nn.Conv2d(coarse, 2 * config.latent_channels, 1)
+
+    def forward(self, signal: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b c2 lt lh lw"]:
+        first = rearrange(signal[:, :, :1], "b c t (h y) (w x) -> b t (c y x) h w", y=FOLD, x=FOLD)
+        rest = rearrange(signal[:, :, 1:], "b c (t f) (h y) (w x) -> b t (f c y x) h w", f=FOLD, y=FOLD, x=FOLD)
+        num_frames = 1 + rest.shape[1]
+        parts = [each_frame(self.first_frame, first), each_frame(self.four_frames, rest)]
+        x = rearrange(torch.cat(parts, dim=1), "b t c h w -> (b t) c h w")
+        x = self.down(self.fine(x.contiguous(memory_format=torch.channels_last)))
+        x, _ = run_temporal(self.coarse, x, num_frames, None)
+        return rearrange(self.out(self.norm(x)), "(b t) c h w -> b c t h w", t=num_frames)
+
+
+class Decoder(nn.Module):
+    def __init__(self, config: AutoencoderConfig) -> None:
+        super().__init__()
+        fine, coarse = config.fine_width, config.coarse_width
+        self.inward = nn.Conv2d(config.latent_channels, coarse, 3, padding=1)
+        self.coarse = nn.ModuleList(TemporalBlock(coarse) for _ in range(config.num_decoder_blocks[1]))
+        self.up = nn.Conv2d(coarse, 4 * fine, 1)
+        self.fine = nn.ModuleList(TemporalBlock(fine) for _ in range(config.num_decoder_blocks[0]))
+        self.norm = PixelNorm(fine)
+        self.first_frame = nn.Conv2d(fine, 3 * FOLD**2, 3, padding=1)
+        self.four_frames = nn.Conv2d(fine, 3 * FOLD**3, 3, padding=1)
+
+    def forward(
+        self, latents: Float[Tensor, "b c lt lh lw"], state: State | None, starts_clip: bool
+    ) -> tuple[Float[Tensor, "b 3 t h w"], State]:
+        num_frames, num_coarse = latents.shape[2], len(self.coarse)
+        x = rearrange(latents, "b c t h w -> (b t) c h w").contiguous(memory_format=torch.channels_last)
+        x, seen = run_temporal(self.coarse, self.inward(x), num_frames, state and state[:num_coarse])
+        x = F.pixel_shuffle(self.up(x), 2).contiguous(memory_format=torch.channels_last)
+        x, seen_fine = run_temporal(self.fine, x, num_frames, state and state[num_coarse:])
+        x = rearrange(F.silu(self.norm(x)), "(b t) c h w -> b t c h w", t=num_frames)
+        first, rest = (x[:, :1], x[:, 1:]) if starts_clip else (x[:, :0], x)
+        still = each_frame(self.first_frame, first)
+        moving = each_frame(self.four_frames, rest)
+        still = rearrange(still, "b t (c y x) h w -> b c t (h y) (w x)", y=FOLD, x=FOLD)
+        moving = rearrange(moving, "b t (f c y x) h w -> b c (t f) (h y) (w x)", f=FOLD, y=FOLD, x=FOLD)
+        return torch.cat([still, moving], dim=2), seen + seen_fine
+
+
+def each_frame(layer: nn.Conv2d, x: Float[Tensor, "b t c h w"]) -> Float[Tensor, "b t d h w"]:
+    """Apply a convolution to every latent frame; there may be none."""
+    flat = rearrange(x, "b t c h w -> (b t) c h w").contiguous(memory_format=torch.channels_last)
+    return rearrange(layer(flat), "(b t) d h w -> b t d h w", b=x.shape[0], t=x.shape[1])
+
+
+class Autoencoder(nn.Module):
+    """Signal in [-1, 1] to latents and back. Latents here are raw; a model folder normalises them."""
+
+    def __init__(self, config: AutoencoderConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or AutoencoderConfig()
+        self.encoder = Encoder(self.config)
+        self.decoder = Decoder(self.config)
+        self.geometry = Geometry(
+            latent_channels=self.config.latent_channels, warm_up=self.config.num_encoder_blocks[1] + 1
+        )
+
+    def posterior(
+        self, signal: Float[Tensor, "b 3 t h w"]
+    ) -> tuple[Float[Tensor, "b c lt lh lw"], Float[Tensor, "b c lt lh lw"]]:
+        """Mean and log-variance of the latents (Kingma and Welling 2013); for training."""
+        self.geometry.latent_grid(signal.shape[2], signal.shape[3], signal.shape[4])
+        mean, log_variance = self.encoder(signal).float().chunk(2, dim=1)
+        return mean, log_variance.clamp(-12, 4)
+
+    def encode(self, signal: Float[Tensor, "*b 3 t h w"]) -> Float[Tensor, "*b c lt lh lw"]:
+        """Latents (the posterior's mean) of 1 + 4k frames whose sides are multiples of 16.
+
+        The latents of a suffix that starts at frame 4j of a clip equal the clip's latents from j on,
+        after the first ``geometry.warm_up`` of them. Raises ``ValueError`` for an illegal size or length.
+        """
+        batched = signal if signal.dim() == 5 else signal[None]
+        mean, _ = self.posterior(batched)
+        return mean if signal.dim() == 5 else mean[0]
+
+    def decode(self, latents: Float[Tensor, "*b c lt lh lw"]) -> Float[Tensor, "*b 3 t h w"]:
+        """The whole clip of 1 + 4 (lt - 1) frames; values may leave [-1, 1] a little."""
+        batched = latents if latents.dim() == 5 else latents[None]
+        signal, _ = self.decoder(batched, None, True)
+        return signal.float() if latents.dim() == 5 else signal[0].float()
+
+    def decode_stream(self, chunks: Iterable[Float[Tensor, "c _t h w"]]) -> Iterator[Float[Tensor, "3 _t _h _w"]]:
+        """Decode consecutive latent frames as they come, in memory that does not grow with the clip.
+
+        Concatenated in time the outputs equal ``decode`` of the concatenated latents.
+        """
+        state: State | None = None
+        for chunk in chunks:
+            signal, state = self.decoder(chunk[None], state, state is None)
+            yield signal[0].float()

@@ -1,0 +1,1 @@
+"""The parts that every network shares: rows of packed segments, attention over them, layers."""

@@ -1,0 +1,115 @@
+"""What does a training run consist of? Frozen values: a recipe is a function that returns a ``TrainConfig``."""
+
+from dataclasses import dataclass, field
+
+from ozora.data.dataset import MixtureConfig
+from ozora.flow.path import STRAIGHT, Path
+from ozora.generate.folder import SamplingConfig
+from ozora.model.autoencoder import AutoencoderConfig
+from ozora.model.transformer import TransformerConfig
+from ozora.train.optimizer import OptimizerConfig
+from ozora.world.mix import WorldMix
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """How a fit lives: its length, where it runs, and when it speaks, saves and shows samples.
+
+    ``num_threads`` and ``device`` None leave the choice to torch and to what the machine has. Seconds of 0
+    mean never. Numbers are logged every ``log_steps`` steps. ``autocast`` computes in bfloat16: faster on GPUs and on
+    CPUs with matrix units (AMX), but slower on others (measured: 83 against 150 GFLOP/s a core with AVX-512 alone).
+    """
+
+    num_steps: int
+    seed: int = 0
+    device: str | None = None
+    num_threads: int | None = None
+    autocast: bool = False
+    compile: bool = False
+    save_seconds: float = 300.0
+    num_kept: int = 2
+    log_steps: int = 10
+    print_seconds: float = 20.0
+    sample_seconds: float = 600.0
+
+
+@dataclass(frozen=True)
+class AutoencoderFit:
+    """Fit an autoencoder on frames. The result is the model folder ``OUT/name`` without a transformer.
+
+    A step sees ``batch_size`` windows of ``num_frames`` frames. The loss is L1 + ``mse_weight`` MSE +
+    ``pyramid_weight`` L1 of a Laplacian pyramid + ``kl_weight`` KL; in a share ``equivariance`` of the steps
+    halved latents must also decode to halved frames.
+    """
+
+    run: RunConfig
+    name: str = "autoencoder"
+    network: AutoencoderConfig = field(default_factory=AutoencoderConfig)
+    optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig(learning_rate=1e-3, weight_decay=1e-4))
+    batch_size: int = 4
+    num_frames: int = 17
+    mse_weight: float = 0.5
+    pyramid_weight: float = 0.5
+    kl_weight: float = 1e-6
+    equivariance: float = 0.25
+    split: str = "train"
+    init_from: str | None = None
+
+
+@dataclass(frozen=True)
+class TransformerFit:
+    """Fit a transformer on latents and captions. The result is the model folder ``OUT/name``.
+
+    ``autoencoder`` names an earlier fit of the same recipe, or a model folder or shipped model. A step sees one
+    row of ``row_tokens`` tokens. ``sigma_mean`` and ``sigma_std`` are those of the logit-normal draws, which are
+    then shifted by the square root of a segment's tokens over ``reference_tokens``. ``network`` gets its patch
+    and text widths from the autoencoder and the text encoder. ``init_from`` is a model folder to go on from; its
+    network must be of the same configuration. ``sampling`` and ``card`` (the README) go into the model folder.
+    """
+
+    run: RunConfig
+    name: str = "transformer"
+    autoencoder: str = "autoencoder"
+    network: TransformerConfig = field(default_factory=TransformerConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    mixture: MixtureConfig = field(default_factory=MixtureConfig)
+    row_tokens: int = 2560
+    text_encoder: str = "minilm"
+    path: Path = STRAIGHT
+    sigma_mean: float = 0.0
+    sigma_std: float = 1.0
+    reference_tokens: int = 80
+    split: str = "train"
+    init_from: str | None = None
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    card: str = ""
+    sample_steps: int = 16
+    sample_prompts: tuple[str, ...] = (
+        "a red ball falls and bounces on a grey floor",
+        "a blue cube slides to the right",
+        "a green sphere hits a yellow cube",
+        "a purple cylinder rests on the floor while the camera orbits to the left",
+    )
+
+
+@dataclass(frozen=True)
+class WorldConfig:
+    """The clips that a recipe simulates before it trains, where they are not there yet (``ozora world build``)."""
+
+    num_clips: int
+    mix: WorldMix = field(default_factory=WorldMix.mini)
+    seed: int = 0
+    workers: int | None = None
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A recipe: the clips, then the fits on them, in order.
+
+    ``data`` is the folder of shards, ``world`` what to build there if it has none (``data`` None: ``OUT/data``).
+    """
+
+    name: str
+    fits: tuple[AutoencoderFit | TransformerFit, ...]
+    data: str | None = None
+    world: WorldConfig | None = None

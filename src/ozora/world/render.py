@@ -1,0 +1,294 @@
+"""What does a trajectory look like? Frames, masks and depth, from MuJoCo's renderer.
+
+One renderer serves every scene: its model holds the floor, the textures and the meshes, and a scene's bodies are written straight
+into the list of things to draw. (Compiling a model and making a context for every scene costs more than the frames do.)
+"""
+
+import os
+import sys
+from functools import cache
+
+if sys.platform == "linux":
+    os.environ.setdefault("MUJOCO_GL", "egl")  # renders without a display
+
+import mujoco
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from ozora.clip import Clip
+from ozora.world.camera import Pose, poses
+from ozora.world.meshes import BREAKABLE, OCTANTS, cone_points, octant_points, wedge_points
+from ozora.world.scene import COLORS, FLOORS, PALETTE, PROP_COLORS, SKIES, Body, Scene, Trajectory
+
+LARGEST_SIDE = 1024  # pixels, of a picture as rendered
+_NEAR, _FAR = 0.05, 120.0  # metres
+_FLOOR = 60.0  # metres, half of the floor's side
+_SKY_ROWS = 64
+_PALETTE_RGB = np.array([{**COLORS, **PROP_COLORS}[name] for name in PALETTE])
+_PRIMITIVES = {
+    "sphere": mujoco.mjtGeom.mjGEOM_ELLIPSOID,
+    "ellipsoid": mujoco.mjtGeom.mjGEOM_ELLIPSOID,
+    "cylinder": mujoco.mjtGeom.mjGEOM_CYLINDER,
+    "capsule": mujoco.mjtGeom.mjGEOM_CAPSULE,
+    "patch": mujoco.mjtGeom.mjGEOM_CYLINDER,
+}
+_ROD_RADIUS = 0.014  # metres
+
+
+def render(scene: Scene, trajectory: Trajectory, *, oversample: int = 2, shadows: bool = True) -> Clip:
+    """Frames of the scene, each rendered ``oversample`` times larger and averaged down.
+
+    Pixels are identical from call to call with one MuJoCo version on one OpenGL driver. Raises ``ValueError`` for a scene whose
+    frames, oversampled, are larger than LARGEST_SIDE.
+    """
+    width, height = scene.width * oversample, scene.height * oversample
+    stage = _prepared(scene, width, height)
+    frames = np.empty((scene.num_frames, scene.height, scene.width, 3), np.uint8)
+    pixels = np.empty((height, width, 3), np.uint8)
+    for i, seen_from in enumerate(poses(scene)):
+        stage.draw(scene, trajectory, i, seen_from, shadows=shadows)
+        stage.read(pixels, None)
+        frames[i] = _averaged(pixels, oversample)[::-1]
+    return Clip(frames, scene.fps)
+
+
+def render_masks(scene: Scene, trajectory: Trajectory) -> UInt8[np.ndarray, "t h w"]:
+    """Which body each pixel's centre shows: 0 is floor or sky, i + 1 is body i of the scene."""
+    stage = _prepared(scene, scene.width, scene.height)
+    masks = np.empty((scene.num_frames, scene.height, scene.width), np.uint8)
+    pixels = np.empty((scene.height, scene.width, 3), np.uint8)
+    for i, seen_from in enumerate(poses(scene)):
+        stage.draw(scene, trajectory, i, seen_from, labels=True)
+        stage.read(pixels, None)
+        masks[i] = pixels[::-1, :, 0]
+    return masks
+
+
+def render_depth(scene: Scene, trajectory: Trajectory) -> Float[np.ndarray, "t h w"]:
+    """Distance in metres along the camera's axis, float32; the sky is at infinity."""
+    stage = _prepared(scene, scene.width, scene.height)
+    depth = np.empty((scene.num_frames, scene.height, scene.width), np.float32)
+    buffer = np.empty((scene.height, scene.width), np.float32)
+    for i, seen_from in enumerate(poses(scene)):
+        stage.draw(scene, trajectory, i, seen_from, labels=True)
+        stage.read(None, buffer)
+        # MuJoCo's depth buffer is reversed: 1 at the near plane, 0 at the far one.
+        far_away = buffer <= 0
+        metres = _NEAR * _FAR / (_NEAR + np.where(far_away, 1.0, buffer.astype(np.float64)) * (_FAR - _NEAR))
+        depth[i] = np.where(far_away, np.inf, metres)[::-1]
+    return depth
+
+
+class _Stage:
+    """A renderer with everything that any scene needs; one for each process."""
+
+    def __init__(self) -> None:
+        self.model = mujoco.MjModel.from_xml_string(_stage_xml())
+        self.data = mujoco.MjData(self.model)
+        mujoco.mj_forward(self.model, self.data)
+        _stripe(self.model)
+        self.gl = mujoco.GLContext(LARGEST_SIDE, LARGEST_SIDE)
+        self.gl.make_current()
+        self.context = mujoco.MjrContext(self.model, mujoco.mjtFontScale.mjFONTSCALE_50)
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self.context)
+        self.context.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR
+        self.drawing = mujoco.MjvScene(self.model, maxgeom=512)
+        self.option = mujoco.MjvOption()
+        self.eye = mujoco.MjvCamera()
+        self.eye.type = mujoco.mjtCamera.mjCAMERA_FREE
+        self.viewport = mujoco.MjrRect(0, 0, 64, 64)
+        self.sky = ""
+        self.materials = {self.model.material(i).name: i for i in range(self.model.nmat)}
+        self.meshes = {self.model.mesh(i).name: i for i in range(self.model.nmesh)}
+
+    def use_sky(self, name: str) -> None:
+        if name == self.sky:
+            return
+        texture = self.model.texture("sky")
+        start, size = int(texture.adr[0]), int(texture.height[0] * texture.width[0] * texture.nchannel[0])
+        self.model.tex_data[start : start + size] = _sky_faces(name).reshape(-1)
+        mujoco.mjr_uploadTexture(self.model, self.context, int(texture.id))
+        self.sky = name
+
+    def draw(
+        self, scene: Scene, trajectory: Trajectory, i: int, seen_from: Pose, *, shadows: bool = True, labels: bool = False
+    ) -> None:
+        """Frame ``i`` into the off-screen buffer; ``labels`` writes body number + 1 in red instead of colours."""
+        self.eye.lookat[:] = seen_from.position + seen_from.forward
+        self.eye.distance = 1.0
+        self.eye.azimuth, self.eye.elevation = seen_from.azimuth, seen_from.elevation
+        self.model.vis.global_.fovy = float(2 * np.degrees(np.arctan(seen_from.tangent_y)))
+        drawing = self.drawing
+        everything = mujoco.mjtCatBit.mjCAT_ALL
+        mujoco.mjv_updateScene(self.model, self.data, self.option, None, self.eye, everything, drawing)
+        self._draw_floor(scene.floor)
+        lamp = drawing.lights[drawing.nlight - 1]  # the first is the headlight
+        lamp.dir[:] = np.array(scene.light) / np.linalg.norm(scene.light)
+        target = np.array(scene.camera.look_at)
+        lamp.pos[:] = target - 6 * lamp.dir
+        drawing.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = shadows and not labels
+        drawing.flags[mujoco.mjtRndFlag.mjRND_SKYBOX] = not labels
+        drawing.flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = labels
+        drawing.flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = labels
+        drawing.flags[mujoco.mjtRndFlag.mjRND_HAZE] = False
+        for k, body in enumerate(scene.bodies):
+            if trajectory.visible[i, k]:
+                self._draw_body(body, k, trajectory, i)
+        mujoco.mjr_render(self.viewport, drawing, self.context)
+
+    def _draw_floor(self, name: str) -> None:
+        # A flat box: MuJoCo's infinite plane is a fine grid, which costs four times what all the rest does.
+        floor = self._add(mujoco.mjtGeom.mjGEOM_BOX, np.array([_FLOOR, _FLOOR, 0.5]), np.array([0.0, 0.0, -0.5]))
+        floor.category = mujoco.mjtCatBit.mjCAT_STATIC
+        floor.specular = 0.0
+        floor.segid = -1
+        one, other = FLOORS[name]
+        if one == other:
+            floor.rgba[:3] = one
+        else:
+            floor.matid = self.materials[name]
+
+    def _draw_body(self, body: Body, k: int, trajectory: Trajectory, i: int) -> None:
+        position = trajectory.position[i, k]
+        rotation = np.empty(9)
+        mujoco.mju_quat2Mat(rotation, trajectory.quaternion[i, k])
+        rotation = rotation.reshape(3, 3)
+        extents = np.array(body.half_extents) * trajectory.scale[i, k]
+        color = np.append(_PALETTE_RGB[trajectory.color[i, k]], 1.0)
+        if body.octant >= 0 or body.shape in ("cone", "ramp"):
+            mesh = self.meshes[body.shape if body.octant < 0 else f"{_piece_shape(body.shape)} {body.octant}"]
+            # A compiled mesh lies in its own inertial frame; its matrix also carries our scale.
+            frame = np.empty(9)
+            mujoco.mju_quat2Mat(frame, self.model.mesh_quat[mesh])
+            stretched = rotation * extents
+            matrix = stretched @ frame.reshape(3, 3)
+            geom = self._add(mujoco.mjtGeom.mjGEOM_MESH, np.ones(3), position + stretched @ self.model.mesh_pos[mesh])
+            geom.dataid = 2 * mesh
+            geom.mat[:] = matrix
+        else:
+            kind = _PRIMITIVES.get(body.shape, mujoco.mjtGeom.mjGEOM_BOX)
+            if body.shape == "capsule":
+                extents = np.array([extents[0], extents[0], extents[2] - extents[0]])
+            geom = self._add(kind, extents, position)
+            geom.mat[:] = rotation
+        geom.rgba[:] = color
+        geom.segid = k
+        if body.role == "prop":
+            geom.specular = 0.0
+        if body.shape == "belt":
+            geom.matid = self.materials["belt"]
+        if body.pivot is not None:
+            self._draw_rod(np.array(body.pivot), position, k)
+
+    def _draw_rod(self, top: np.ndarray, bottom: np.ndarray, k: int) -> None:
+        along = (top - bottom) / max(1e-9, float(np.linalg.norm(top - bottom)))
+        side = np.cross(along, [0.0, 1.0, 0.0])
+        side /= np.linalg.norm(side)
+        size = np.array([_ROD_RADIUS, _ROD_RADIUS, np.linalg.norm(top - bottom) / 2])
+        geom = self._add(mujoco.mjtGeom.mjGEOM_CYLINDER, size, (top + bottom) / 2)
+        geom.mat[:] = np.stack([side, np.cross(along, side), along], axis=1)
+        geom.rgba[:] = (0.30, 0.30, 0.31, 1.0)
+        geom.segid = -1
+
+    def _add(self, kind: int, size: np.ndarray, position: np.ndarray) -> mujoco.MjvGeom:
+        geom = self.drawing.geoms[self.drawing.ngeom]
+        mujoco.mjv_initGeom(geom, kind, np.ones(3), position, np.eye(3).reshape(-1), np.ones(4, np.float32))
+        geom.size[:] = size  # half extents for every kind, unlike the numbers that mjv_initGeom takes
+        geom.category = mujoco.mjtCatBit.mjCAT_DYNAMIC
+        geom.specular, geom.shininess, geom.emission = 0.25, 0.5, 0.0
+        self.drawing.ngeom += 1
+        return geom
+
+    def read(self, pixels: np.ndarray | None, depth: np.ndarray | None) -> None:
+        mujoco.mjr_readPixels(pixels, depth, self.viewport, self.context)
+
+
+@cache
+def _stage() -> _Stage:
+    return _Stage()
+
+
+def _prepared(scene: Scene, width: int, height: int) -> _Stage:
+    if max(width, height) > LARGEST_SIDE or min(width, height) < 1:
+        raise ValueError(f"{width}x{height} pixels were asked for; a side is from 1 to {LARGEST_SIDE}, oversampled")
+    stage = _stage()
+    stage.gl.make_current()
+    stage.viewport = mujoco.MjrRect(0, 0, width, height)
+    stage.use_sky(scene.sky)
+    return stage
+
+
+def _averaged(pixels: UInt8[np.ndarray, "hh ww 3"], factor: int) -> UInt8[np.ndarray, "h w 3"]:
+    if factor == 1:
+        return pixels
+    total = np.zeros((pixels.shape[0] // factor, pixels.shape[1] // factor, 3), np.uint16)
+    for y in range(factor):
+        for x in range(factor):
+            total += pixels[y::factor, x::factor]
+    return ((total + factor * factor // 2) // (factor * factor)).astype(np.uint8)
+
+
+def _piece_shape(shape: str) -> str:
+    return "sphere" if shape == "ellipsoid" else shape
+
+
+def _sky_faces(name: str) -> UInt8[np.ndarray, "rows columns 3"]:
+    """Six faces, one below the other: right, left, up, down, front, back; horizon in the middle of the sides."""
+    top, horizon = (np.array(c) * 255 for c in SKIES[name])
+    height = np.clip(1 - 2 * (np.arange(_SKY_ROWS) + 0.5) / _SKY_ROWS, 0, 1)[:, None]
+    side = np.broadcast_to((horizon + (top - horizon) * height ** 0.7)[:, None], (_SKY_ROWS, _SKY_ROWS, 3))
+    up, down = np.broadcast_to(top, side.shape), np.broadcast_to(horizon, side.shape)
+    return np.concatenate([side, side, up, down, side, side]).round().astype(np.uint8)
+
+
+def _stripe(model: mujoco.MjModel) -> None:
+    """Slats on the belt, across its way, so that one sees it move."""
+    texture = model.texture("belt")
+    size, channels = int(texture.width[0]), int(texture.nchannel[0])
+    slats = np.full((size, size, channels), 255, np.uint8)
+    slats[:, : size // 4] = 150
+    start = int(texture.adr[0])
+    model.tex_data[start : start + slats.size] = slats.reshape(-1)
+
+
+def _stage_xml() -> str:
+    def rgb(color: tuple[float, float, float]) -> str:
+        return " ".join(f"{c:.4f}" for c in color)
+
+    def mesh(name: str, points: np.ndarray) -> str:
+        return f'<mesh name="{name}" vertex="{" ".join(f"{v:.9g}" for v in points.reshape(-1))}"/>'
+
+    floors = "".join(
+        f'<texture name="{name}" type="2d" builtin="checker" width="64" height="64" rgb1="{rgb(a)}" rgb2="{rgb(b)}"/>'
+        f'<material name="{name}" texture="{name}" texrepeat="1 1" texuniform="true" specular="0" reflectance="0"/>'
+        for name, (a, b) in FLOORS.items()
+        if a != b
+    )
+    pieces = "".join(
+        mesh(f"{shape} {i}", octant_points(shape, i))
+        for shape in BREAKABLE
+        if shape != "ellipsoid"
+        for i in range(len(OCTANTS))
+    )
+    return f"""
+<mujoco>
+  <visual>
+    <global offwidth="{LARGEST_SIDE}" offheight="{LARGEST_SIDE}"/>
+    <quality shadowsize="512" offsamples="0" numslices="36" numstacks="20" numquads="1"/>
+    <map znear="{_NEAR}" zfar="{_FAR}" shadowclip="3.2" shadowscale="0.9"/>
+    <headlight ambient="0.57 0.57 0.57" diffuse="0.16 0.16 0.16" specular="0 0 0"/>
+  </visual>
+  <statistic extent="1" center="0 0 0.7"/>
+  <asset>
+    <texture name="sky" type="skybox" builtin="flat" width="{_SKY_ROWS}" height="{6 * _SKY_ROWS}" rgb1="1 1 1"/>
+    {floors}
+    <texture name="belt" type="2d" builtin="flat" width="32" height="32" rgb1="1 1 1"/>
+    <material name="belt" texture="belt" texrepeat="3 3" texuniform="true" specular="0"/>
+    {mesh("cone", cone_points())}
+    {mesh("ramp", wedge_points())}
+    {pieces}
+  </asset>
+  <worldbody>
+    <light type="directional" castshadow="true" ambient="0 0 0" diffuse="0.36 0.36 0.36" specular="0.4 0.4 0.4" pos="0 0 5"/>
+  </worldbody>
+</mujoco>"""

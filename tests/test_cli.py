@@ -1,0 +1,293 @@
+"""Does a command line do what it says, and is every mistake one clear line, an exit status, and no file?"""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from ozora import cli
+from ozora.generate.folder import ModelConfig, save_folder
+from ozora.generate.generator import Generator
+from ozora.language.encoder import load_text_encoder
+from ozora.media.place import SLUG_LENGTH, check_place, free_name, slug
+from ozora.media.provenance import read_settings
+from ozora.media.read import read_clip
+from ozora.model.autoencoder import Autoencoder, AutoencoderConfig
+from ozora.model.transformer import Transformer, TransformerConfig
+
+QUICK = ["--steps", "2", "--size", "32x32", "--seconds", "0.5"]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> str:
+    """A model folder of two tiny networks with random weights."""
+    torch.manual_seed(0)
+    autoencoder = Autoencoder(AutoencoderConfig(fine_width=8, coarse_width=16))
+    transformer = Transformer(TransformerConfig(width=32, num_blocks=1, num_heads=2))
+    for parameter in transformer.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    config = ModelConfig("tiny", autoencoder.config, transformer.config, autoencoder.geometry, default_size=(32, 32))
+    return str(save_folder(tmp_path_factory.mktemp("models") / "tiny", config, autoencoder, transformer, "# tiny"))
+
+
+@pytest.fixture(scope="module")
+def text_encoder():
+    return load_text_encoder()
+
+
+@pytest.fixture
+def run(model, text_encoder, tmp_path, monkeypatch, capsys):
+    """Run a command line in an empty folder; gives (status, lines on stdout, lines on stderr)."""
+    monkeypatch.setattr("ozora.generate.generator.load_text_encoder", lambda *_: text_encoder)  # read its weights once
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str) -> tuple[int, list[str], list[str]]:
+        words = tuple(model if word == "MODEL" else word for word in words)
+        status = cli.main(words)
+        shown = capsys.readouterr()
+        return status, shown.out.splitlines(), shown.err.splitlines()
+
+    return run
+
+
+def assert_refused(result, pattern: str, status: int = 2) -> None:
+    assert result[:2] == (status, [])
+    assert len(result[2]) == 1, result[2]
+    assert re.search(f"^ozora: error: .*{pattern}", result[2][0])
+    assert not list(Path().iterdir())
+
+
+def test_one_line_says_what_was_made(run):
+    status, out, err = run("generate", "A red ball, falling!", "--model", "MODEL", *QUICK, "--seed", "7")
+    assert status == 0
+    assert len(out) == 1
+    pattern = r"a-red-ball-falling-7\.mp4: 32x32, 4 frames at 8 fps \(5 rendered, 1 trimmed\), seed 7, \d+\.\d s"
+    assert re.fullmatch(pattern, out[0])
+    assert all(line.startswith("ozora: warning: ") for line in err)
+    clip = read_clip(Path("a-red-ball-falling-7.mp4"))
+    assert (clip.size, clip.num_frames, clip.fps) == ((32, 32), 4, 8)
+
+
+def test_the_default_name_never_overwrites_and_a_given_one_does(run):
+    for _ in range(2):
+        run("picture", "a ball", "--model", "MODEL", "--steps", "2")
+    assert {path.name for path in Path().iterdir()} == {"a-ball-0.png", "a-ball-0-2.png"}
+    Path("given.png").write_bytes(b"old")
+    assert run("picture", "a ball", "--model", "MODEL", "--steps", "2", "--out", "given.png")[0] == 0
+    assert Path("given.png").read_bytes() == Path("a-ball-0.png").read_bytes()
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".png", ".gif", ".webm"])
+def test_like_makes_the_same_file_again(run, suffix):
+    first, second, third = (Path(f"{name}{suffix}") for name in ("first", "second", "third"))
+    asked = ["generate", "a red ball", "--model", "MODEL", *QUICK, "--seed", "3", "--negative", "blue", "--fps", "10"]
+    assert run(*asked, "--out", str(first))[0] == 0
+    assert run("generate", "--like", str(first), "--out", str(second))[0] == 0
+    assert first.read_bytes() == second.read_bytes()
+    assert run("generate", "--like", str(first), "--out", str(third), "--seed", "4")[0] == 0
+    assert read_settings(third) == read_settings(first) | {"seed": 4}
+    assert first.read_bytes() != third.read_bytes()
+
+
+def test_settings_name_all_that_it_takes(run, model):
+    run("generate", "a red ball", "--model", "MODEL", *QUICK, "--out", "a.gif")
+    settings = read_settings(Path("a.gif"))
+    expected = {"prompt": "a red ball", "seed": 0, "size": "32x32", "seconds": 0.5, "fps": 8.0, "steps": 2}
+    assert settings.items() >= expected.items()
+    assert settings.items() >= {"model": model, "dtype": "float32", "negative": ""}.items()
+    assert settings["model_hash"] == Generator.load(model).hash
+
+
+def test_like_a_picture_is_a_picture(run):
+    run("picture", "a ball", "--model", "MODEL", "--steps", "2", "--out", "a.png")
+    status, out, _ = run("generate", "--like", "a.png", "--out", "b.png")
+    assert (status, Path("a.png").read_bytes()) == (0, Path("b.png").read_bytes())
+    assert "1 frame, seed 0" in out[0]
+
+
+def test_like_warns_when_the_weights_differ(run, monkeypatch):
+    run("generate", "a ball", "--model", "MODEL", *QUICK, "--out", "a.png")
+    monkeypatch.setattr("ozora.media.provenance.read_settings", lambda path: read_settings(path) | {"model_hash": "0"})
+    status, _, err = run("generate", "--like", "a.png", "--out", "b.png")
+    assert status == 0
+    assert [line for line in err if "other weights" in line]
+
+
+def test_variation_i_is_seed_plus_i(run):
+    asked = ["generate", "a ball", "--model", "MODEL", *QUICK]
+    status, out, _ = run(*asked, "--seed", "5", "--variations", "3", "--out", "out.png")
+    assert (status, len(out)) == (0, 3)
+    assert sorted(path.name for path in Path().iterdir()) == ["out-0.png", "out-1.png", "out-2.png"]
+    run(*asked, "--seed", "6", "--out", "alone.png")
+    assert Path("alone.png").read_bytes() == Path("out-1.png").read_bytes()
+
+
+def test_a_prompt_that_cannot_be_read_is_warned_of_once(run):
+    status, out, err = run("generate", "красный мяч", "--model", "MODEL", *QUICK, "--variations", "2")
+    assert (status, len(out)) == (0, 2)
+    assert out[0].startswith("clip-0.mp4: ")
+    assert len([line for line in err if line.startswith("ozora: warning: ") and "Cyrillic" in line]) == 1
+
+
+def test_reconstruct_prints_what_was_lost(run):
+    run("generate", "a ball", "--model", "MODEL", *QUICK, "--out", "a.gif")
+    status, out, err = run("reconstruct", "a.gif", "--model", "MODEL", "--out", "b.png")
+    assert (status, len(out), err) == (0, 1, [])
+    assert re.fullmatch(r"b\.png: 32x32, 4 frames at 8 fps, PSNR \d+\.\d\d dB, SSIM -?\d\.\d{4}, \d+\.\d s", out[0])
+    status, out, _ = run("reconstruct", "a.gif", "--model", "MODEL", "--out", "c.png", "--size", "48x16")
+    assert (status, out[0].partition(" ")[2][:6]) == (0, "48x16,")
+
+
+@pytest.mark.parametrize(
+    ("words", "pattern"),
+    [
+        (["generate"], "the prompt is empty"),
+        (["generate", "   "], "the prompt is empty"),
+        (["generate", "\u200b"], "the prompt is empty"),
+        (["generate", "a" * 10_001], "10001 characters"),
+        (["generate", "a ball", "--size", "64"], "size is '64'.*64x64"),
+        (["generate", "a ball", "--size", "-64x64"], "size is '-64x64'"),
+        (["generate", "a ball", "--size", "70x64"], "64x64 or 80x64"),
+        (["generate", "a ball", "--seconds", "nan"], "seconds is nan"),
+        (["generate", "a ball", "--seconds", "-1"], "seconds is -1"),
+        (["generate", "a ball", "--seconds", "1e9"], "seconds is 1000000000"),
+        (["generate", "a ball", "--fps", "0"], "fps is 0"),
+        (["generate", "a ball", "--fps", "inf"], "fps is inf"),
+        (["generate", "a ball", "--seed", "-1"], "seed is -1"),
+        (["generate", "a ball", "--seed", "one"], "--seed.*'one'"),
+        (["generate", "a ball", "--steps", "0"], "steps is 0"),
+        (["generate", "a ball", "--guidance", "nan"], "guidance is nan"),
+        (["generate", "a ball", "--negative", "a" * 10_001], "negative prompt has 10001"),
+        (["generate", "a ball", "--variations", "0"], "variations is 0"),
+        (["generate", "a ball", "--threads", "0"], "threads is 0"),
+        (["generate", "a ball", "--device", "toaster"], "toaster"),
+        (["generate", "a ball", "--dtype", "int8"], "'int8'"),
+        (["generate", "a ball", "--model", "no/such/model"], "no/such/model"),
+        (["generate", "a ball", "--out", "a.avi"], "a.avi: the suffix.*mp4"),
+        (["generate", "a ball", "--out", "no/such/a.mp4"], "no/such/a.mp4: no file can be written there"),
+        (["generate", "a ball", "--out", "a" * 300 + ".mp4"], "File name too long"),
+        (["generate", "a ball", "--out", "a.gif", "--fps", "60"], "60 fps"),
+        (["generate", "--like", "missing.mp4"], "missing.mp4"),
+        (["generate", "a", "ball"], "Unrecognized options: ball"),
+        (["generate", "a ball", "--sizes", "64x64"], "--sizes"),
+        (["picture", "a ball", "--seconds", "3"], "--seconds"),
+        (["reconstruct", "missing.mp4", "--out", "a.mp4"], "missing.mp4: no such file"),
+        (["train", "recipes/none.py"], "none.py"),
+        (["evaluate", "MODEL", "--suite", "beauty"], "'beauty'"),
+        (["world", "build", "--clips", "0", "--out", "w"], "clips is 0"),
+        (["world"], "--out"),
+        (["dream"], "Unrecognized options: dream"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_in_one_line(run, words, pattern):
+    if words[0] in ("generate", "picture") and "--model" not in words:
+        words = [*words, "--model", "MODEL"]
+    assert_refused(run(*words), pattern)
+
+
+def test_settings_from_an_altered_file_are_refused():
+    with pytest.raises(ValueError, match=r"x\.mp4: seed is '3', which is no int"):
+        cli.merge_settings({}, {"prompt": "a", "seed": "3"}, Path("x.mp4"))
+    with pytest.raises(ValueError, match="does not say how it was made"):
+        cli.merge_settings({}, {"reconstructed": "a.mp4"}, Path("x.mp4"))
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("out of\nluck"), OSError(28, "No space left")])
+def test_what_stops_midway_leaves_what_was_finished_and_no_more(run, monkeypatch, error):
+    render = Generator.render
+
+    def stop_at_the_second(self, requests, progress=None):
+        if requests[0].seed == 1:
+            render(self, requests, lambda step, num_steps: (_ for _ in ()).throw(error))
+        return render(self, requests, progress)
+
+    monkeypatch.setattr(Generator, "render", stop_at_the_second)
+    asked = ["generate", "a ball", "--model", "MODEL", *QUICK, "--variations", "2", "--out", "a.mp4"]
+    status, out, err = run(*asked)
+    assert status == (130 if isinstance(error, KeyboardInterrupt) else 1)
+    assert len(out) == 1
+    assert len([line for line in err if line.startswith("ozora: error: ")]) == 1
+    assert [path.name for path in Path().iterdir()] == ["a-0.mp4"]
+
+
+def test_a_missing_extra_is_named(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "mujoco", None)
+    monkeypatch.setattr("ozora.world.build.build", lambda *_, **__: __import__("mujoco"))
+    assert_refused(run("world", "build", "--out", "w"), r"mujoco is not installed; pip install 'ozora\[world\]'", 1)
+
+
+def test_a_bug_keeps_its_traceback(run, monkeypatch):
+    monkeypatch.setattr(cli, "_draw", lambda *_, **__: [].pop())
+    with pytest.raises(IndexError):
+        run("generate", "a ball")
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("64x48", (64, 48)), ("64X48", (64, 48)), ("64\u00d748", (64, 48)), (" 64 x 48 ", (64, 48))]
+)
+def test_sizes_are_read(text, size):
+    assert cli.parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "64", "x64", "64x", "64x64x64", "1e2x64", "64.0x64", "9999999x1", "٦٤x٦٤"])
+def test_what_is_no_size_is_not(text):
+    with pytest.raises(ValueError, match="64x64 for instance"):
+        cli.parse_size(text)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "name"),
+    [
+        ("A red ball, falling!", "a-red-ball-falling"),
+        ("../../etc/passwd", "etc-passwd"),
+        ("Café", "cafe"),
+        ("красный", "clip"),
+        ("one two three four five six seven eight nine", "one-two-three-four-five-six-seven-eight"),
+        ("x" * 100, "x" * SLUG_LENGTH),
+    ],
+)
+def test_a_prompt_becomes_a_file_name(prompt, name):
+    assert slug(prompt) == name
+
+
+def test_a_free_name_counts_up(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.mp4", "a-2.mp4", "a-3.mp4"):
+        assert free_name("a", ".mp4") == Path(name)
+        Path(name).touch()
+
+
+def test_a_folder_is_no_file(tmp_path):
+    (tmp_path / "a.mp4").mkdir()
+    with pytest.raises(ValueError, match="this is a folder"):
+        check_place(tmp_path / "a.mp4")
+
+
+def test_help_and_version_import_no_torch():
+    code = (
+        "import sys, ozora.cli\n"
+        "try: status = ozora.cli.main(sys.argv[1:])\n"
+        "except SystemExit as end: status = end.code or 0\n"
+        "print([m for m in ('torch', 'numpy', 'av', 'mujoco', 'transformers') if m in sys.modules], status)"
+    )
+    for words in (["--help"], ["--version"], ["generate", "--help"], ["world", "build", "--help"], []):
+        shown = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
+        assert shown.stdout.splitlines()[-1] == "[] 0"
+        assert "ozora" in shown.stdout
+        assert shown.stderr == ""
+
+
+def test_the_program_as_installed(tmp_path):
+    """The console script's exit status, and one line even though nobody reads standard output."""
+    program = [sys.executable, "-c", "import sys; from ozora.cli import main; sys.exit(main())"]
+    shown = subprocess.run([*program, "generate", ""], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert (shown.returncode, shown.stdout, shown.stderr.count("\n")) == (2, "", 1)
+    reading, writing = os.pipe()
+    os.close(reading)
+    closed = subprocess.run([*program, "--version"], stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert "Traceback" not in closed.stderr
