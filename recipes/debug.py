@@ -1,4 +1,4 @@
-"""Everything in miniature: clips are simulated, and both networks are fitted, the transformer with all four conditionings.
+"""Everything in miniature: clips are simulated, both networks fitted, the transformer with all four conditionings.
 
     ozora train recipes/debug.py
 

@@ -2,8 +2,7 @@
 
     ozora train recipes/mini.py
 
-Hardware: two cores with AVX-512, 8 GB. Hours: clips 0.5, autoencoder 0.75, latents and captions 0.2, transformer 1.25.
-Expected: autoencoder 30 dB on held-out clips; transformer loss 0.6 before the decay and a little less after it.
+Hardware: two cores with AVX-512, 8 GB of memory. Hours and losses: the model's card and ``docs/log.md``.
 """
 
 from ozora.model.autoencoder import AutoencoderConfig
@@ -15,9 +14,12 @@ from ozora.world.mix import WorldMix
 
 def recipe() -> TrainConfig:
     autoencoder = AutoencoderFit(
-        run=RunConfig(num_steps=4000, log_steps=20),
+        run=RunConfig(num_steps=2200, log_steps=20),
         network=AutoencoderConfig(),
-        optimizer=OptimizerConfig(learning_rate=1e-3, weight_decay=1e-4, warm_up_steps=100),
+        optimizer=OptimizerConfig(learning_rate=8e-4, weight_decay=1e-4, warm_up_steps=100, decay_fraction=0.4),
+        mse_weight=2.0,
+        pyramid_weight=0.1,
+        kl_weight=1e-4,
     )
     transformer = TransformerFit(
         name="mini",
@@ -26,4 +28,4 @@ def recipe() -> TrainConfig:
         optimizer=OptimizerConfig(learning_rate=8e-4, warm_up_steps=150),
         row_tokens=2560,
     )
-    return TrainConfig("mini", (autoencoder, transformer), world=WorldConfig(12000, WorldMix.mini(), seed=1))
+    return TrainConfig("mini", (autoencoder, transformer), world=WorldConfig(5120, WorldMix.mini(), seed=1))

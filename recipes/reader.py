@@ -42,9 +42,10 @@ MIRRORED = torch.tensor(
 
 @dataclass(frozen=True)
 class ReaderFit:
-    """How long and how fast to train; ``seconds`` is for both networks together, after the examples are made."""
+    """How long and how fast to train."""
 
-    seconds: float = 170.0
+    shape_steps: int = 1500
+    motion_steps: int = 4000
     max_clips: int = 4000
     num_variants: int = 2
     learning_rate: float = 2e-3
@@ -56,7 +57,7 @@ class ReaderFit:
 class Example:
     """What the networks see of one clip, and the truth about it. ``shapes`` pairs crops with a shape's index."""
 
-    clip: int
+    clip: str
     scene: Tensor
     tracks: Tensor
     event: int
@@ -102,7 +103,7 @@ def examples(reader: ShardReader, fit: ReaderFit) -> Iterator[Example]:
                 if track.color in shape_of and sum(other.color == track.color for other in tracks) == 1
             )
             yield Example(
-                clip=i,
+                clip=f"{reader.folder}/{reader.record(i).id}",
                 scene=scene_pixels(clip.frames, labels).half(),
                 tracks=track_values(tracks, clip.num_frames, clip.height, clip.width),
                 event=EVENTS.index(event_class(facts.event)),
@@ -136,8 +137,13 @@ def disturbed(scene: Tensor, tracks: Tensor, event: Tensor, camera: Tensor, gene
             event[i], camera[i] = EVENTS.index(UNCLEAR), -1
 
 
-def fit_motion(network: torch.nn.Module, items: list[Example], fit: ReaderFit, seconds: float) -> None:
-    """Batches of clips of one length; one cycle of the learning rate over ``seconds``."""
+def learning_rate(step: int, num_steps: int, fit: ReaderFit) -> float:
+    """Up over fifty steps, then down along a power of what is left."""
+    return fit.learning_rate * min(1.0, (step + 1) / 50) * (1 - step / num_steps) ** 0.7
+
+
+def fit_motion(network: torch.nn.Module, items: list[Example], fit: ReaderFit) -> None:
+    """Batches of clips of one length."""
     generator = torch.Generator().manual_seed(fit.seed)
     lengths: dict[int, list[Example]] = {}
     for item in items:
@@ -146,10 +152,8 @@ def fit_motion(network: torch.nn.Module, items: list[Example], fit: ReaderFit, s
     groups = list(lengths.values())
     weights = torch.tensor([float(len(group)) for group in groups])
     optimizer = torch.optim.AdamW(network.parameters(), lr=fit.learning_rate, weight_decay=0.02)
-    start = shown = time.monotonic()
-    step = 0
-    while (past := (time.monotonic() - start) / seconds) < 1:
-        optimizer.param_groups[0]["lr"] = fit.learning_rate * min(1.0, step / 50 + 0.02) * (1 - past) ** 0.7
+    for step in range(fit.motion_steps):
+        optimizer.param_groups[0]["lr"] = learning_rate(step, fit.motion_steps, fit)
         group = groups[int(torch.multinomial(weights, 1, generator=generator))]
         batch = [group[i] for i in torch.randint(len(group), (fit.batch,), generator=generator).tolist()]
         scene, tracks = (
@@ -168,22 +172,18 @@ def fit_motion(network: torch.nn.Module, items: list[Example], fit: ReaderFit, s
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
-        step += 1
-        if time.monotonic() - shown > 10:
-            shown = time.monotonic()
-            print(f"motion {past:4.0%} step {step} loss {loss.item():.3f}", flush=True)
+        if step % 100 == 99:
+            print(f"motion step {step + 1} of {fit.motion_steps}, loss {loss.item():.3f}", flush=True)
 
 
-def fit_shapes(network: torch.nn.Module, items: list[Example], fit: ReaderFit, seconds: float) -> None:
-    """Batches of objects, each with all of its crops."""
+def fit_shapes(network: torch.nn.Module, items: list[Example], fit: ReaderFit) -> None:
+    """Batches of objects, each with one to four of its crops."""
     generator = torch.Generator().manual_seed(fit.seed)
     objects = [pair for item in items for pair in item.shapes]
     crops, truth = torch.stack([crop for crop, _ in objects]), torch.tensor([shape for _, shape in objects])
     optimizer = torch.optim.AdamW(network.parameters(), lr=fit.learning_rate, weight_decay=0.02)
-    start = shown = time.monotonic()
-    step = 0
-    while (past := (time.monotonic() - start) / seconds) < 1:
-        optimizer.param_groups[0]["lr"] = fit.learning_rate * min(1.0, step / 50 + 0.02) * (1 - past) ** 0.7
+    for step in range(fit.shape_steps):
+        optimizer.param_groups[0]["lr"] = learning_rate(step, fit.shape_steps, fit)
         pick = torch.randint(len(objects), (fit.batch,), generator=generator)
         some = torch.randperm(crops.shape[1], generator=generator)[
             : int(torch.randint(1, 5, (1,), generator=generator))
@@ -194,10 +194,8 @@ def fit_shapes(network: torch.nn.Module, items: list[Example], fit: ReaderFit, s
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        step += 1
-        if time.monotonic() - shown > 10:
-            shown = time.monotonic()
-            print(f"shape {past:4.0%} step {step} loss {loss.item():.3f}", flush=True)
+        if step % 100 == 99:
+            print(f"shape step {step + 1} of {fit.shape_steps}, loss {loss.item():.3f}", flush=True)
 
 
 @torch.no_grad()
@@ -222,12 +220,12 @@ def report(reader: Reader, items: list[Example]) -> None:
         print(f"  {truth} read as {read}: {count}")
 
 
-def main(data: Path, out: Path = WEIGHTS, fit: ReaderFit = ReaderFit()) -> None:
+def main(data: tuple[Path, ...], out: Path = WEIGHTS, fit: ReaderFit = ReaderFit()) -> None:
     """Make the examples, train both networks, report, write the weights in half precision."""
     torch.manual_seed(fit.seed)
     torch.set_num_threads(1)
     start = time.monotonic()
-    items = list(examples(ShardReader(data), fit))
+    items = [item for folder in data for item in examples(ShardReader(folder), fit)]
     clips = sorted({item.clip for item in items})
     held = set(clips[:: max(len(clips) // 200, 5)])
     kept = [item for item in items if item.clip not in held]
@@ -235,8 +233,8 @@ def main(data: Path, out: Path = WEIGHTS, fit: ReaderFit = ReaderFit()) -> None:
         f"{len(items)} examples of {len(clips)} clips in {time.monotonic() - start:.0f} s, {len(held)} clips held back"
     )
     reader = Reader(len(EVENTS))
-    fit_shapes(reader.shape.train(), kept, fit, 0.35 * fit.seconds)
-    fit_motion(reader.motion.train(), kept, fit, 0.65 * fit.seconds)
+    fit_shapes(reader.shape.train(), kept, fit)
+    fit_motion(reader.motion.train(), kept, fit)
     report(reader.eval(), [item for item in items if item.clip in held])
     part = out.with_name(f".{out.name}.part")
     save_file({name: value.half().contiguous() for name, value in reader.state_dict().items()}, part)

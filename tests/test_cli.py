@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import ozora
 from ozora import cli
 from ozora.generate.folder import ModelConfig, save_folder
 from ozora.generate.generator import Generator
@@ -291,3 +292,12 @@ def test_the_program_as_installed(tmp_path):
     closed = subprocess.run([*program, "--version"], stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
     os.close(writing)
     assert "Traceback" not in closed.stderr
+
+
+def test_the_package_exports_its_nouns():
+    for name in ozora.__all__:
+        assert name in dir(ozora)
+        assert getattr(ozora, name) is not None
+    assert ozora.Generator is Generator
+    with pytest.raises(AttributeError, match="has no attribute 'Movie'"):
+        _ = ozora.Movie

@@ -229,9 +229,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate,
     "world build": build_world,
 }
-HELP = (
-    "Sora, open: generate clips from text, train the models that do it, judge what they make. --version names this one."
-)
+HELP = "Sora, open: generate clips from text, train the models that do it, judge what they make (or --version)."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -336,16 +334,17 @@ def _draw(prompt: str, drawing: Drawing, suffix: str, one_frame: bool = False, *
     trimmed = f" ({num_frames + num_surplus} rendered, {num_surplus} trimmed)" if num_surplus else ""
     for place in places:
         check_format(place, size, num_frames, fps)
-    with progress_bar() as progress:
+    with progress_bar():
         generator = Generator.load(model, drawing.device, settings.get("dtype"))
-        if recorded.get("model_hash", generator.hash) != generator.hash:
-            warnings.warn(f"{drawing.like} was made by other weights, so this clip will differ from it", stacklevel=1)
-        for i, place in enumerate(places):
-            variation = replace(request, seed=request.seed + i)
+    if recorded.get("model_hash", generator.hash) != generator.hash:
+        warnings.warn(f"{drawing.like} was made by other weights, so this clip will differ from it", stacklevel=1)
+    for i, place in enumerate(places):
+        variation = replace(request, seed=request.seed + i)
+        with progress_bar() as progress:
             (clip,) = generator.render([variation], progress)
-            write_clip(clip, place, generator.settings(variation))
-            report(place, f"{_dimensions(clip)}{trimmed}, seed {variation.seed}", started)
-            started = time.perf_counter()
+        write_clip(clip, place, generator.settings(variation))
+        report(place, f"{_dimensions(clip)}{trimmed}, seed {variation.seed}", started)
+        started = time.perf_counter()
 
 
 def _use_threads(threads: int | None) -> None:

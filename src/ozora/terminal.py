@@ -4,9 +4,10 @@ Results go to standard output. Progress, warnings and errors go to standard erro
 """
 
 import contextlib
-import inspect
+import itertools
 import sys
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +17,10 @@ EXTRA_OF_MODULE = {"mujoco": "world", "tensorboard": "train"}
 
 @contextlib.contextmanager
 def progress_bar() -> Iterator[Callable[[int, int], None] | None]:
-    """A bar on standard error where that is a terminal, and nothing where it is not."""
+    """A bar on standard error where that is a terminal, and nothing where it is not. It goes away when it is done.
+
+    Gives the function to call with (steps done, steps in all); until the first call it shows that something loads.
+    """
     if not sys.stderr.isatty():
         yield None
         return
@@ -24,7 +28,7 @@ def progress_bar() -> Iterator[Callable[[int, int], None] | None]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as bar:
         task = bar.add_task("loading", total=None)
         yield lambda step, num_steps: bar.update(task, description="drawing", completed=step, total=num_steps)
 
@@ -35,11 +39,7 @@ def warnings_in_one_line() -> Iterator[None]:
     shown = set()
 
     def show(message: Warning | str, category: type[Warning], *_: object) -> None:
-        frame = inspect.currentframe()
-        while frame and frame.f_globals.get("__name__") in (__name__, "warnings"):
-            frame = frame.f_back
-        by_us = frame is not None and str(frame.f_globals.get("__name__")).startswith("ozora.")
-        if by_us and issubclass(category, UserWarning) and str(message) not in shown:
+        if issubclass(category, UserWarning) and _warned_by().startswith("ozora.") and str(message) not in shown:
             shown.add(str(message))
             say("warning", str(message))
 
@@ -87,3 +87,10 @@ def say(kind: str, message: str) -> None:
 def one_line(text: str) -> str:
     """Without line breaks, and without characters that would steer a terminal."""
     return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
+
+
+def _warned_by() -> str:
+    """The module whose code called ``warnings.warn``, whatever place the warning points at."""
+    modules = (str(frame.f_globals.get("__name__")) for frame, _ in traceback.walk_stack(None))
+    outward = itertools.dropwhile(lambda module: module != "warnings", modules)
+    return next(itertools.dropwhile(lambda module: module == "warnings", outward), "")

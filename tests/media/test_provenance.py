@@ -32,7 +32,7 @@ def test_settings_come_back(tmp_path, suffix, example):
 
 
 @given(st.dictionaries(st.text(max_size=20), st.text(max_size=600) | st.integers() | st.booleans(), min_size=1))
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_settings_come_back(tmp_path, example):
     for suffix in (".gif", ".png", ".webm"):
         assert read_settings(write_clip(TINY, tmp_path / f"a{suffix}", example)) == example

@@ -158,10 +158,9 @@ def test_part_of_a_clip(make_clip, tmp_path):
     assert read_clip(path, seconds=99.0).num_frames == 24
     with pytest.raises(ValueError, match=r"start is 3 s, but .*a\.mp4 ends at 3 s"):
         read_clip(path, start=3.0)
-    for wrong in ({"start": -1.0}, {"start": float("nan")}, {"seconds": 0.0}, {"seconds": float("nan")}, {"fps": 0.0}):
-        name = next(iter(wrong))
-        with pytest.raises(ValueError, match=f"{name} is {wrong[name]}"):
-            read_clip(path, **wrong)
+    for name, value in (("start", -1.0), ("start", np.nan), ("seconds", 0.0), ("seconds", np.nan), ("fps", 0.0)):
+        with pytest.raises(ValueError, match=f"{name} is {value}"):
+            read_clip(path, **{name: value})  # type: ignore[arg-type]
 
 
 def test_fitting_while_reading_is_fitting_afterwards(make_clip, tmp_path):
@@ -367,7 +366,7 @@ def test_pictures_that_declare_too_much(tmp_path):
     jpeg = jpeg[:start] + struct.pack(">HH", 60000, 60000) + jpeg[start + 4 :]
     for data in (b"\x89PNG\r\n\x1a\n" + png, gif, jpeg):
         path.write_bytes(data)
-        with pytest.raises(ValueError, match="a "):
+        with pytest.raises(ValueError, match="declares 60000x60000|is damaged, or has more than 67108864 pixels"):
             read_clip(path)
 
 
@@ -395,7 +394,7 @@ def test_flipped_bits_give_a_clip_or_one_line(clip, tmp_path):
     for suffix in (".mp4", ".webm", ".gif", ".png"):
         path = write_clip(clip, tmp_path / f"a{suffix}", {"prompt": "x"})
         data = np.frombuffer(path.read_bytes(), np.uint8)
-        for _ in range(30):
+        for _ in range(12):
             damaged = data.copy()
             damaged[generator.integers(0, len(data), generator.integers(1, 6))] ^= generator.integers(
                 1, 256, dtype=np.uint8

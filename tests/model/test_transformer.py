@@ -1,5 +1,7 @@
 """What a token becomes depends on its own segment, text and noise level, however the row is packed."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -172,6 +174,41 @@ def test_precisions_are_close(conditioning):
     for rounded in (mixed, half):
         assert rounded.dtype == torch.float32
         assert (rounded - exact).norm() / exact.norm() < 0.05
+
+
+COMPILED = """
+import torch
+from ozora.geometry import Geometry
+from ozora.model.patches import segment
+from ozora.model.transformer import Transformer, TransformerConfig
+from ozora.nn.rows import Span, pack
+
+torch.manual_seed(0)
+network = Transformer(TransformerConfig(text_width=24, width=32, num_blocks=1, num_heads=1))
+for parameter in network.parameters():
+    parameter.data.add_(0.1 * torch.randn_like(parameter))
+layout = pack([segment((2, 8, 8), 8.0, Geometry(), [Span(32, torch.randn(s, 24))]) for s in (5, 9)])
+patches, sigma = torch.randn(64, 64), torch.rand(2).repeat_interleave(32)
+
+def run():
+    network.zero_grad()
+    out = network(patches, sigma, layout)
+    out.square().mean().backward()
+    return out.detach(), network.patch_in.weight.grad.clone()
+
+plain = run()
+for block in network.blocks:
+    block.compile(backend="aot_eager")
+for ours, reference in zip(run(), plain):
+    torch.testing.assert_close(ours, reference)
+print("same")
+"""
+
+
+def test_a_compiled_block_computes_the_same():
+    """Apart from the shape checks of this run, which a compiler cannot see through."""
+    done = subprocess.run([sys.executable, "-c", COMPILED], capture_output=True, text=True)
+    assert done.stdout.strip() == "same", done.stderr[-2000:]
 
 
 def test_the_output_starts_at_zero_and_distinct_conditions_rebuild_the_row():

@@ -46,9 +46,9 @@ def test_gradients_agree(q_lengths):
     weight = torch.randn(q.shape, generator=torch.Generator().manual_seed(1))
     gradients = []
     for backend in ("sdpa", "dense"):
-        leaves = [x.clone().requires_grad_() for x in (q, k, v)]
-        (attend(*leaves, q_offsets, k_offsets, backend=backend) * weight).sum().backward()
-        gradients.append([x.grad for x in leaves])
+        a, b, c = (x.clone().requires_grad_() for x in (q, k, v))
+        (attend(a, b, c, q_offsets, k_offsets, backend) * weight).sum().backward()
+        gradients.append([a.grad, b.grad, c.grad])
     for ours, reference in zip(*gradients):
         assert torch.allclose(ours, reference, atol=1e-5)
 

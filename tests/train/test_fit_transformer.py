@@ -21,7 +21,9 @@ from ozora.train.config import RunConfig, TransformerFit
 from ozora.train.fit_transformer import draw_noise_levels, fit_transformer
 from ozora.train.optimizer import OptimizerConfig
 
-TINY = AutoencoderConfig(latent_channels=4, fine_width=8, coarse_width=8, num_encoder_blocks=(1, 1), num_decoder_blocks=(1, 1))
+TINY = AutoencoderConfig(
+    latent_channels=4, fine_width=8, coarse_width=8, num_encoder_blocks=(1, 1), num_decoder_blocks=(1, 1)
+)
 FIT = TransformerFit(
     run=RunConfig(num_steps=6, num_threads=1, autocast=False, log_steps=1, save_seconds=0.0, sample_seconds=0.0),
     network=TransformerConfig(width=32, num_blocks=1, num_heads=2),
@@ -56,7 +58,11 @@ def place(tmp_path, monkeypatch) -> Path:
     torch.manual_seed(0)
     autoencoder = Autoencoder(TINY)
     config = ModelConfig(
-        name="autoencoder", autoencoder=TINY, geometry=autoencoder.geometry, latent_mean=(0.0,) * 4, latent_std=(0.5,) * 4
+        name="autoencoder",
+        autoencoder=TINY,
+        geometry=autoencoder.geometry,
+        latent_mean=(0.0,) * 4,
+        latent_std=(0.5,) * 4,
     )
     save_folder(tmp_path / "autoencoder", config, autoencoder, None, "# test\n")
     return tmp_path

@@ -1,4 +1,4 @@
-"""Recipes load, refuse what is wrong before any work, and the debug recipe trains, resumes, and gives models that load."""
+"""Recipes load and are refused before any work where they are wrong; the debug recipe gives models that load."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How do examples become rows? First-fit over a small pool, up to a fixed budget of tokens; the state is a few numbers."""
+"""How do examples become rows? First-fit over a small pool, up to a budget of tokens; the state is a few numbers."""
 
 from collections import Counter
 from collections.abc import Mapping

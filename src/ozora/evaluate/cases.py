@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+from jaxtyping import Bool
+
 from ozora.clip import Clip
 from ozora.data.record import Facts, ObjectFacts, Record
 
@@ -76,14 +79,16 @@ def cases_hash(cases: Sequence[Case]) -> str:
     return hashlib.sha256(json.dumps(lines, sort_keys=True).encode()).hexdigest()
 
 
-def render_case(case: Case) -> Clip:
-    """The simulator's own clip of a case: what a perfect model might show."""
-    from ozora.world.render import render
+def render_case(case: Case) -> tuple[Clip, Bool[np.ndarray, "t h w"]]:
+    """The simulator's own clip of a case, what a perfect model might show, and where its objects are."""
+    from ozora.world.render import render, render_masks
     from ozora.world.scene import Scene
     from ozora.world.simulate import simulate
 
     scene = Scene.from_json(json.dumps(case.record.source["scene"]))
-    return render(scene, simulate(scene))
+    trajectory = simulate(scene)
+    numbers = [i + 1 for i, body in enumerate(scene.bodies) if body.role != "prop"]
+    return render(scene, trajectory), np.isin(render_masks(scene, trajectory), numbers)
 
 
 def simulated_cases(table: str, num_clips: int) -> list[Case]:
@@ -94,7 +99,6 @@ def simulated_cases(table: str, num_clips: int) -> list[Case]:
     from ozora.world.build import Plan, draw_scene, make_record
     from ozora.world.describe import is_shown
     from ozora.world.mix import WorldMix
-    from ozora.world.scene import Scene
     from ozora.world.simulate import simulate
     from ozora.world.split import split_of
 
@@ -104,20 +108,19 @@ def simulated_cases(table: str, num_clips: int) -> list[Case]:
     mix = WorldMix.mini().change(num_objects="1:0.5,2:0.5", num_frames="17")
     plan = Plan(EVALUATION_SEED, mix, splits[table])
 
-    def first(index: int) -> tuple[Scene, Record]:
+    def first(index: int) -> Record:
         for attempt in range(MAX_ATTEMPTS):
             scene = draw_scene(plan, index, attempt)
             if split_of(scene) == plan.split and is_shown(scene, trajectory := simulate(scene)):
-                return scene, make_record(f"{table}-{index:04d}", scene, trajectory)
-        raise ValueError(f"no scene of {plan.split} in {MAX_ATTEMPTS}")
+                return make_record(f"{table}-{index:04d}", scene, trajectory)
+        raise ValueError(f"{MAX_ATTEMPTS} scenes in a row are not of split {plan.split!r}")
 
     cases = []
     for index in range(num_clips):
-        _, record = first(index)
-        style = ("dense", "medium")[index % 2]
-        prompt = record.text(style) or record.captions[0].text
-        assert record.facts is not None
-        cases.append(Case(f"{table}-{index:04d}", prompt, index, record.facts, record))
+        record = first(index)
+        prompt, true = record.text(("dense", "medium")[index % 2]), record.facts
+        assert prompt is not None and true is not None
+        cases.append(Case(record.id, prompt, index, Facts(true.objects, true.event, true.camera), record))
     return cases
 
 

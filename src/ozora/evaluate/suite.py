@@ -6,6 +6,7 @@ chance, or the evaluator is broken); the simulator's own renders and their recon
 """
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -15,11 +16,15 @@ from rich.console import Console
 from rich.progress import Progress
 
 from ozora.clip import Clip
+from ozora.data.record import Caption, Record
+from ozora.data.shards import ShardReader, whole_shards, write_shard
 from ozora.evaluate.alignment import PARTS, Reading, compare, read
 from ozora.evaluate.cases import TABLES, Case, cases_hash, make_cases, render_case
 from ozora.evaluate.distortion import psnr, ssim
 from ozora.evaluate.tables import Rows, Share, bootstrap, markdown_table, terminal_table
 from ozora.generate.folder import Model, find_model, load_folder
+from ozora.generate.generator import Generator
+from ozora.generate.request import Request
 
 SUBSETS: dict[str, Callable[[Case], bool]] = {
     "all": lambda case: True,
@@ -36,13 +41,14 @@ def evaluate(
     batch: int = 10,
     steps: int | None = None,
     guidance: float | None = None,
+    device: str | None = None,
     console: Console | None = None,
 ) -> dict:
     """Score ``model`` on a table of ``TABLES``, or on "all"; print tables, write a report into ``out``.
 
     ``model`` is a name, a folder, or "simulator" (the ceiling and its control alone); a folder without a transformer
-    has only its reconstructions scored. ``batch`` clips are generated at once. Returns what report.json holds. Raises
-    ``ValueError`` for an unknown suite or model before any work.
+    has only its reconstructions scored. ``batch`` clips are generated at once and kept in ``out``, so that a stopped
+    evaluation goes on. Returns what report.json holds. Raises ``ValueError`` for an unknown suite or model.
     """
     if suite not in (*TABLES, "all"):
         raise ValueError(f"suite {suite!r} is not one of {', '.join(TABLES)}, all")
@@ -51,6 +57,7 @@ def evaluate(
             f"num_clips is {num_clips}; at least 2 are needed to shuffle prompts, 200 for narrow intervals"
         )
     loaded = None if model == "simulator" else load_folder(find_model(model))
+    generator = Generator.load(model, device) if loaded is not None and loaded.transformer is not None else None
     console = console or Console()
     out.mkdir(parents=True, exist_ok=True)
     report: dict = {
@@ -65,19 +72,15 @@ def evaluate(
     for table in TABLES if suite == "all" else (suite,):
         with Progress(console=console, transient=True) as progress:
             cases = make_cases(table, num_clips, out / f"cases-{table}.json")
-            shown: dict[str, Iterator[Clip]] = {}
-            if loaded is not None and loaded.transformer is not None:
-                shown["model"] = generated(model, cases, batch, steps, guidance)
-            shown["simulator"] = map(render_case, cases)
-            result = _read_all(shown, cases, loaded, progress)
-        entry: dict = {
-            "title": TABLES[table],
-            "evaluation_set": cases_hash(cases),
-            **result.pop("extra"),
-            "subsets": {},
-        }
+            clips = None
+            if generator is not None:
+                asked = f"{generator.hash} {cases_hash(cases)} {steps} {guidance} {batch}"
+                folder = out / f"clips-{table}-{hashlib.sha256(asked.encode()).hexdigest()[:12]}"
+                clips = generated(generator, cases, batch, steps, guidance, folder)
+            readings, distortion = _read_all(clips, cases, loaded, progress)
+        entry: dict = {"title": TABLES[table], "evaluation_set": cases_hash(cases), **distortion, "subsets": {}}
         for subset, belongs in SUBSETS.items():
-            rows = score_rows(result, cases, [i for i, case in enumerate(cases) if belongs(case)])
+            rows = score_rows(readings, cases, [i for i, case in enumerate(cases) if belongs(case)])
             if rows:
                 title = f"{TABLES[table]}, {subset}"
                 console.print(terminal_table(title, rows))
@@ -90,26 +93,28 @@ def evaluate(
 
 
 def generated(
-    model: str, cases: Sequence[Case], batch: int, steps: int | None, guidance: float | None
+    generator: Generator, cases: Sequence[Case], batch: int, steps: int | None, guidance: float | None, folder: Path
 ) -> Iterator[Clip]:
-    """The model's clips for the cases' prompts, sizes and seeds, in order, ``batch`` at a time."""
-    from ozora.generate.generator import Generator, Request
+    """The model's clips for the cases' prompts, sizes and seeds, in order, by way of ``folder``: a shard a batch."""
+    for index, start in enumerate(range(0, len(cases), batch)):
+        chosen = cases[start : start + batch]
+        if index not in whole_shards(folder):
+            clips = generator.render([_request(case, steps, guidance) for case in chosen])
+            write_shard(folder, index, clips, [_record(case, clip) for case, clip in zip(chosen, clips, strict=True)])
+        reader = ShardReader(folder)
+        yield from (reader.clip(i) for i in range(start, start + len(chosen)))
 
-    generator = Generator.load(model)
-    for start in range(0, len(cases), batch):
-        requests = [
-            Request(
-                case.prompt,
-                size=(case.record.width, case.record.height),
-                seconds=case.record.num_frames / case.record.fps,
-                fps=case.record.fps,
-                seed=case.seed,
-                steps=steps,
-                guidance=guidance,
-            )
-            for case in cases[start : start + batch]
-        ]
-        yield from generator.render(requests)
+
+def _request(case: Case, steps: int | None, guidance: float | None) -> Request:
+    record = case.record
+    seconds = record.num_frames / record.fps
+    size = record.width, record.height
+    return Request(case.prompt, size, seconds, record.fps, seed=case.seed, steps=steps, guidance=guidance)
+
+
+def _record(case: Case, clip: Clip) -> Record:
+    name, caption = f"{case.group}-{case.seed}", Caption("dense", case.prompt)
+    return Record(name, clip.width, clip.height, clip.num_frames, clip.fps, (caption,), "generated", case.facts)
 
 
 def score_rows(readings: dict[str, list[Reading]], cases: Sequence[Case], chosen: Sequence[int]) -> Rows:
@@ -131,25 +136,28 @@ def score_rows(readings: dict[str, list[Reading]], cases: Sequence[Case], chosen
 
 
 def _read_all(
-    shown: dict[str, Iterator[Clip]], cases: Sequence[Case], loaded: Model | None, progress: Progress
-) -> dict:
-    """Readings of every source, and of the simulator's clips after the autoencoder too; "extra" is its distortion."""
-    readings: dict = {}
-    distortion: list[tuple[float, float]] = []
-    for source, clips in shown.items():
-        readings[source] = []
-        again = readings.setdefault("reconstruction", []) if source == "simulator" and loaded else None
-        for clip in progress.track(clips, total=len(cases), description=source):
-            readings[source].append(read(clip))
-            if again is not None and loaded is not None:
-                reconstruction = loaded.decode(loaded.encode(clip), clip.fps)
-                again.append(read(reconstruction))
-                distortion.append((psnr(reconstruction, clip), ssim(reconstruction, clip)))
-    extra = {}
-    if distortion:
-        names = ("reconstruction_psnr", "reconstruction_ssim")
-        extra = {name: dataclasses.asdict(bootstrap(np.array(values))) for name, values in zip(names, zip(*distortion))}
-    return {**readings, "extra": extra}
+    generator_clips: Iterator[Clip] | None, cases: Sequence[Case], loaded: Model | None, progress: Progress
+) -> tuple[dict[str, list[Reading]], dict]:
+    """Readings of every source's clips, and the distortion of the autoencoder on the simulator's."""
+    readings: dict[str, list[Reading]] = {}
+    if generator_clips is not None:
+        clips = progress.track(generator_clips, total=len(cases), description="model")
+        readings["model"] = [read(clip) for clip in clips]
+    readings["simulator"], again = [], []
+    distortion: dict[str, list[float]] = {"psnr": [], "psnr inside objects": [], "ssim": []}
+    for case in progress.track(cases, description="simulator"):
+        clip, mask = render_case(case)
+        readings["simulator"].append(read(clip))
+        if loaded is not None:
+            reconstruction = loaded.decode(loaded.encode(clip), clip.fps)
+            again.append(read(reconstruction))
+            distortion["psnr"].append(psnr(reconstruction, clip))
+            distortion["psnr inside objects"].append(psnr(reconstruction, clip, mask))
+            distortion["ssim"].append(ssim(reconstruction, clip))
+    if not again:
+        return readings, {}
+    shares = {name: dataclasses.asdict(bootstrap(np.array(values))) for name, values in distortion.items()}
+    return {**readings, "reconstruction": again}, {"reconstruction": shares}
 
 
 def _others(groups: Sequence[str]) -> list[int]:

@@ -155,7 +155,12 @@ def save_folder(
             _write_weights(new, "transformer", transformer)
         if path.exists():
             path.rename(old)
-        new.rename(path)
+        try:
+            new.rename(path)
+        except OSError:
+            if old.exists():
+                old.rename(path)
+            raise
     return path
 
 

@@ -95,11 +95,10 @@ class MiniLM:
         from safetensors.torch import load_file
         from transformers import BertConfig, BertModel
 
+        config = BertConfig.from_json_file(self.folder / "config.json")
         # The constructor draws random weights, all of which are replaced; the caller's random numbers must not move.
         with torch.random.fork_rng(devices=[]):
-            network: nn.Module = BertModel(
-                BertConfig.from_json_file(self.folder / "config.json"), add_pooling_layer=False
-            )
+            network: nn.Module = BertModel(config, add_pooling_layer=False)
         missing, _ = network.load_state_dict(load_file(self.folder / "model.safetensors"), strict=False)
         missing = [name for name in missing if not name.endswith("_ids")]
         if missing:

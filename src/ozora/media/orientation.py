@@ -45,9 +45,9 @@ def picture_turn(data: bytes, kind: str) -> Turn:
 
 def _exif_orientation(tiff: bytes) -> int:
     """Tag 274 of the first directory of a TIFF block, or 1."""
-    order = {b"II": "little", b"MM": "big"}.get(tiff[:2])
-    if order is None:
+    if tiff[:2] not in (b"II", b"MM"):
         return 1
+    order = "little" if tiff[:2] == b"II" else "big"
 
     def number(start: int, size: int) -> int:
         return int.from_bytes(tiff[start : start + size], order)

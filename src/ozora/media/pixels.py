@@ -31,7 +31,7 @@ def to_rgb(frame: av.VideoFrame, width: int, height: int) -> UInt8[np.ndarray, "
     color, alpha = pixels[..., :3], pixels[..., 3:]
     if alpha.min() == 255:
         return color
-    weight = alpha.astype(np.uint32)
+    weight = alpha.astype(np.uint16)  # 255 * 255 + 127 still fits
     return ((color * weight + 255 * (255 - weight) + 127) // 255).astype(np.uint8)
 
 

@@ -7,7 +7,7 @@ that names the file and the reason.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
@@ -254,7 +254,7 @@ def _survey(file: BinaryIO, path: Path, max_pixels: int) -> Metadata:
     return Metadata(kind, width, height, turned, len(times), float(rate), seconds, not is_even)
 
 
-def _decode(file: BinaryIO, path: Path, kind: str, max_pixels: int) -> Iterator[tuple[float | None, av.VideoFrame]]:
+def _decode(file: BinaryIO, path: Path, kind: str, max_pixels: int) -> Generator[tuple[float | None, av.VideoFrame]]:
     """(time stamp in seconds, decoded frame) in the order of showing; refuses damage and a change of size."""
     size = None
     try:

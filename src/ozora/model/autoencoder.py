@@ -3,6 +3,9 @@
 The first frame is a latent frame of its own, so a picture is a clip of one frame; every further
 latent frame holds four. Time is mixed by convolutions that look one latent frame back, so latents
 never depend on the future, depend on a bounded past, and can be decoded as a stream.
+
+Both networks correct a linear transform of 8x8-pixel patches, fixed before training at the patches'
+principal components: training begins where the best linear code ends.
 """
 
 from collections.abc import Iterable, Iterator
@@ -31,6 +34,8 @@ class AutoencoderConfig:
 
 
 FOLD = 4  # pixels a side that become channels, and frames that share a latent frame
+STRIDE = 8  # pixels a side of a latent cell
+FIRST_LOG_VARIANCE = -6.0  # training starts with little noise on the latents
 
 
 class PixelNorm(nn.Module):
@@ -92,6 +97,48 @@ def run_temporal(
     return x, seen
 
 
+class PatchTransform(nn.Module):
+    """A linear map from each patch of ``num_frames`` frames and 8x8 pixels to a latent cell, and a map back.
+
+    Gradients do not move it: with hundreds of correlated inputs a step of the size that suits convolutions
+    shifts a latent by most of its deviation.
+    """
+
+    def __init__(self, num_frames: int, latent_channels: int) -> None:
+        super().__init__()
+        self.num_frames = num_frames
+        width = 3 * num_frames * STRIDE**2
+        self.analysis = nn.Linear(width, latent_channels)
+        self.synthesis = nn.Linear(latent_channels, width)
+        self.requires_grad_(False)
+
+    def patches(self, signal: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b lt lh lw p"]:
+        pattern = "b c (t f) (h y) (w x) -> b t h w (f c y x)"
+        return rearrange(signal, pattern, f=self.num_frames, y=STRIDE, x=STRIDE)
+
+    def encode(self, signal: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b c lt lh lw"]:
+        return rearrange(self.analysis(self.patches(signal)), "b t h w c -> b c t h w")
+
+    def decode(self, latents: Float[Tensor, "b c lt lh lw"]) -> Float[Tensor, "b 3 t h w"]:
+        patches = self.synthesis(rearrange(latents, "b c t h w -> b t h w c"))
+        pattern = "b t h w (f c y x) -> b c (t f) (h y) (w x)"
+        return rearrange(patches, pattern, f=self.num_frames, c=3, y=STRIDE, x=STRIDE)
+
+    @torch.no_grad()
+    def start_at_principal_components(self, signal: Float[Tensor, "b 3 t h w"]) -> None:
+        """Set both maps to the principal components of the signal's patches, each latent of deviation 1."""
+        patches = self.patches(signal).flatten(0, 3).double()
+        mean = patches.mean(0)
+        variance, vectors = torch.linalg.eigh((patches - mean).T @ (patches - mean) / len(patches))
+        num_latents = self.analysis.out_features
+        deviation = variance[-num_latents:].flip(0).clamp(min=1e-6).sqrt()
+        basis = vectors[:, -num_latents:].flip(1)
+        self.analysis.weight.copy_((basis / deviation).T)
+        self.analysis.bias.copy_(-(basis / deviation).T @ mean)
+        self.synthesis.weight.copy_(basis * deviation)
+        self.synthesis.bias.copy_(mean)
+
+
 class Encoder(nn.Module):
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
@@ -103,6 +150,9 @@ class Encoder(nn.Module):
         self.coarse = nn.ModuleList(TemporalBlock(coarse) for _ in range(config.num_encoder_blocks[1]))
         self.norm = PixelNorm(coarse)
         self.out = nn.Conv2d(coarse, 2 * config.latent_channels, 1)
+        nn.init.zeros_(self.out.weight)
+        zero = torch.zeros(config.latent_channels)
+        self.out.bias = nn.Parameter(torch.cat([zero, zero + FIRST_LOG_VARIANCE]))
 
     def forward(self, signal: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b c2 lt lh lw"]:
         first = rearrange(signal[:, :, :1], "b c t (h y) (w x) -> b t (c y x) h w", y=FOLD, x=FOLD)
@@ -126,6 +176,8 @@ class Decoder(nn.Module):
         self.norm = PixelNorm(fine)
         self.first_frame = nn.Conv2d(fine, 3 * FOLD**2, 3, padding=1)
         self.four_frames = nn.Conv2d(fine, 3 * FOLD**3, 3, padding=1)
+        for weight in (*self.first_frame.parameters(), *self.four_frames.parameters()):
+            nn.init.zeros_(weight)
 
     def forward(
         self, latents: Float[Tensor, "b c lt lh lw"], state: State | None, starts_clip: bool
@@ -158,17 +210,35 @@ class Autoencoder(nn.Module):
         self.config = config or AutoencoderConfig()
         self.encoder = Encoder(self.config)
         self.decoder = Decoder(self.config)
+        self.first_frame = PatchTransform(1, self.config.latent_channels)
+        self.four_frames = PatchTransform(FOLD, self.config.latent_channels)
         self.geometry = Geometry(
             latent_channels=self.config.latent_channels, warm_up=self.config.num_encoder_blocks[1] + 1
         )
+
+    def start_at_principal_components(self, signal: Float[Tensor, "b 3 t h w"]) -> None:
+        """Before training: make the linear path the best linear code of these clips or pictures."""
+        self.first_frame.start_at_principal_components(signal[:, :, :1])
+        if signal.shape[2] > 1:
+            self.four_frames.start_at_principal_components(signal[:, :, 1:])
 
     def posterior(
         self, signal: Float[Tensor, "b 3 t h w"]
     ) -> tuple[Float[Tensor, "b c lt lh lw"], Float[Tensor, "b c lt lh lw"]]:
         """Mean and log-variance of the latents (Kingma and Welling 2013); for training."""
         self.geometry.latent_grid(signal.shape[2], signal.shape[3], signal.shape[4])
-        mean, log_variance = self.encoder(signal).float().chunk(2, dim=1)
-        return mean, log_variance.clamp(-12, 4)
+        correction, log_variance = self.encoder(signal).float().chunk(2, dim=1)
+        linear = [self.first_frame.encode(signal[:, :, :1]), self.four_frames.encode(signal[:, :, 1:])]
+        return torch.cat(linear, dim=2).float() + correction, log_variance.clamp(-12, 4)
+
+    def run_decoder(
+        self, latents: Float[Tensor, "b c lt lh lw"], state: State | None = None, starts_clip: bool = True
+    ) -> tuple[Float[Tensor, "b 3 t h w"], State]:
+        """Decode a chunk; the state returned goes into the call that decodes the chunk after it."""
+        correction, state = self.decoder(latents, state, starts_clip)
+        num_first = 1 if starts_clip else 0
+        linear = [self.first_frame.decode(latents[:, :, :num_first]), self.four_frames.decode(latents[:, :, num_first:])]
+        return torch.cat(linear, dim=2).float() + correction.float(), state
 
     def encode(self, signal: Float[Tensor, "*b 3 t h w"]) -> Float[Tensor, "*b c lt lh lw"]:
         """Latents (the posterior's mean) of 1 + 4k frames whose sides are multiples of 16.
@@ -183,8 +253,8 @@ class Autoencoder(nn.Module):
     def decode(self, latents: Float[Tensor, "*b c lt lh lw"]) -> Float[Tensor, "*b 3 t h w"]:
         """The whole clip of 1 + 4 (lt - 1) frames; values may leave [-1, 1] a little."""
         batched = latents if latents.dim() == 5 else latents[None]
-        signal, _ = self.decoder(batched, None, True)
-        return signal.float() if latents.dim() == 5 else signal[0].float()
+        signal, _ = self.run_decoder(batched)
+        return signal if latents.dim() == 5 else signal[0]
 
     def decode_stream(self, chunks: Iterable[Float[Tensor, "c _t h w"]]) -> Iterator[Float[Tensor, "3 _t _h _w"]]:
         """Decode consecutive latent frames as they come, in memory that does not grow with the clip.
@@ -193,5 +263,5 @@ class Autoencoder(nn.Module):
         """
         state: State | None = None
         for chunk in chunks:
-            signal, state = self.decoder(chunk[None], state, state is None)
-            yield signal[0].float()
+            signal, state = self.run_decoder(chunk[None], state, state is None)
+            yield signal[0]

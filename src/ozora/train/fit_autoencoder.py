@@ -23,6 +23,7 @@ from ozora.train.optimizer import Ema, apply_gradients, make_optimizers
 from ozora.train.timer import Every
 
 NUM_CLIPS_FOR_STATISTICS = 512
+NUM_CLIPS_FOR_COMPONENTS = 128
 
 
 class Windows:
@@ -54,6 +55,12 @@ class Windows:
             signals.append(signal.flip(-1) if mirror < 0.5 else signal)
         return torch.stack(signals)
 
+    def examples(self, num_clips: int) -> Float[Tensor, "b 3 t h w"]:
+        """Clips of the most frequent size and length."""
+        shape = max(self.groups, key=lambda shape: len(self.groups[shape]))
+        members = self.groups[shape][:: max(1, len(self.groups[shape]) // num_clips)][:num_clips]
+        return torch.stack([self.reader.clip(index).slice(0, shape[2]).to_signal() for index in members])
+
 
 def pyramid_loss(difference: Float[Tensor, "b 3 t h w"], num_levels: int = 3) -> Float[Tensor, ""]:
     """L1 of the Laplacian pyramid of a difference: every scale's detail counts alike (Bojanowski et al. 2018, eq. 4)."""
@@ -78,13 +85,13 @@ def autoencoder_loss(
     mean, log_variance = network.posterior(signal)
     noise = torch.randn(mean.shape, generator=generator).to(mean.device)
     latents = mean + noise * (0.5 * log_variance).exp()
-    decoded, _ = network.decoder(latents, None, True)
+    decoded, _ = network.run_decoder(latents)
     difference = decoded.float() - signal
     l1, mse = difference.abs().mean(), difference.square().mean()
     kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
     loss = l1 + fit.mse_weight * mse + fit.pyramid_weight * pyramid_loss(difference) + fit.kl_weight * kl
     if torch.rand((), generator=generator) < fit.equivariance:
-        half, _ = network.decoder(F.avg_pool3d(latents, (1, 2, 2)), None, True)
+        half, _ = network.run_decoder(F.avg_pool3d(latents, (1, 2, 2)))
         loss = loss + (half.float() - F.avg_pool3d(signal, (1, 2, 2))).abs().mean()
     return loss, {"l1": l1.detach(), "mse": mse.detach(), "kl": kl.detach()}
 
@@ -121,6 +128,8 @@ def fit_autoencoder(fit: AutoencoderFit, data: Path, out: Path, resume: bool = F
     network = Autoencoder(fit.network)
     if fit.init_from:
         network.load_state_dict(load_folder(Path(fit.init_from)).autoencoder.state_dict())
+    else:
+        network.start_at_principal_components(windows.examples(NUM_CLIPS_FOR_COMPONENTS))
     network = network.to(device=device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     optimizers = make_optimizers(network, fit.optimizer)
     ema = Ema(network, fit.optimizer.ema_decay)
@@ -171,7 +180,12 @@ def fit_autoencoder(fit: AutoencoderFit, data: Path, out: Path, resume: bool = F
     network = network.to("cpu").eval()
     mean, std = latent_statistics(network, windows.reader, fit.split)
     config = ModelConfig(
-        geometry=network.geometry, autoencoder=network.config, transformer=None, latent_mean=mean, latent_std=std
+        name=fit.name,
+        geometry=network.geometry,
+        autoencoder=network.config,
+        transformer=None,
+        latent_mean=tuple(mean),
+        latent_std=tuple(std),
     )
     save_folder(folder, config, network, None, f"# {fit.name}\n\nAn autoencoder without a transformer.\n")
     return folder

@@ -105,9 +105,9 @@ def fit_transformer(fit: TransformerFit, data: Path, out: Path, resume: bool = F
             block.compile()
 
     def save(stable: bool = False) -> None:
-        state = {"network": network.state_dict(), "ema": ema.state_dict(), "rows": packer.state_dict()}
-        state["optimizers"] = [optimizer.state_dict() for optimizer in optimizers]
-        save_checkpoint(work, step, state, run.num_kept, stable)
+        states = [optimizer.state_dict() for optimizer in optimizers]
+        state = {"network": network.state_dict(), "ema": ema.state_dict(), "optimizers": states}
+        save_checkpoint(work, step, {**state, "rows": packer.state_dict()}, run.num_kept, stable)
 
     # loop
     time_to_save, time_to_show = Every(run.save_seconds), Every(run.sample_seconds)

@@ -45,7 +45,7 @@ class LossMeter:
         self._totals = new if self._totals is None else [old + one for old, one in zip(self._totals, new)]
 
     def take(self) -> dict[str, float]:
-        """``loss``, and ``noise/0.05`` to ``noise/0.95``: the mean loss of tokens about so noisy, nan if there were none."""
+        """``loss``, and ``noise/0.05`` to ``noise/0.95``: the mean loss of tokens about so noisy, nan for none."""
         if self._totals is None:
             return {}
         count, total, sums, weights = (x.cpu() for x in self._totals)

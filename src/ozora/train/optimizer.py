@@ -1,4 +1,4 @@
-"""How do gradients become weights? AdamW (or Muon), the warm-up/stable/decay schedule, clipping and the moving average."""
+"""How do gradients become weights? AdamW (or Muon), a schedule that warms up and decays, clipping, a moving average."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -109,7 +109,9 @@ class Ema:
         self.num_updates += 1
         current = network.state_dict()
         averaged = [name for name, value in self.weights.items() if value.is_floating_point()]
-        torch._foreach_lerp_([self.weights[n] for n in averaged], [current[n] for n in averaged], 1 - decay)
+        torch._foreach_lerp_(  # pyright: ignore[reportPrivateImportUsage]
+            [self.weights[n] for n in averaged], [current[n] for n in averaged], 1 - decay
+        )
         for name in self.weights.keys() - set(averaged):
             self.weights[name].copy_(current[name])
 

@@ -16,7 +16,7 @@ def load_recipe(recipe: str) -> TrainConfig:
     A word alone, "debug", is the file ``recipes/debug.py``. Raises ``ValueError`` where there is no such
     file or function, or where it returns something else. The file's code is run: trust it first.
     """
-    name, colon, function = recipe.partition(":") if not Path(recipe).is_file() else (recipe, "", "")
+    name, _, function = recipe.partition(":") if not Path(recipe).is_file() else (recipe, "", "")
     path = Path(name) if name.endswith(".py") else Path("recipes") / f"{name}.py"
     if not path.is_file():
         found = ", ".join(sorted(p.stem for p in Path("recipes").glob("*.py"))) or "no folder recipes here"
@@ -29,7 +29,9 @@ def load_recipe(recipe: str) -> TrainConfig:
     make = getattr(module, function or "recipe", None)
     config = make() if callable(make) else None
     if not isinstance(config, TrainConfig):
-        raise ValueError(f"recipe {recipe!r}: {path} has no function {function or 'recipe'}() that returns a TrainConfig")
+        raise ValueError(
+            f"recipe {recipe!r}: {path} has no function {function or 'recipe'}() that returns a TrainConfig"
+        )
     return config
 
 
@@ -44,7 +46,9 @@ def train(recipe: str | TrainConfig, resume: bool = False, out: str | os.PathLik
     folder = Path(out) if out is not None else Path("runs") / config.name
     names = [fit.name for fit in config.fits]
     if not names or len(set(names)) < len(names):
-        raise ValueError(f"recipe {config.name}: its fits are named {names}; there must be some, each with its own name")
+        raise ValueError(
+            f"recipe {config.name}: its fits are named {names}; there must be some, each with its own name"
+        )
     if not resume:
         for name in names:
             if (folder / name).exists() or (folder / f"{name}-run").exists():

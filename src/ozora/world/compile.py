@@ -1,11 +1,5 @@
 """How does a scene become a MuJoCo model? Shapes, masses, joints and the springs that stand for impacts."""
 
-import os
-import sys
-
-if sys.platform == "linux":
-    os.environ.setdefault("MUJOCO_GL", "egl")  # renders without a display
-
 import mujoco
 import numpy as np
 

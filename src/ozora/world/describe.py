@@ -208,6 +208,8 @@ def _dense(cast: _Cast) -> str:
         rest = cast.pen.pick(DEED_PHRASES["rest"])
         names = [cast.name(actor.body.name) for actor in idle]
         doings.append(sentence(f"{listed(names)} {rest if len(idle) == 1 else bare(rest)}"))
+    late = [actor for actor in cast.actors if not actor.deeds and not actor.seen_first]
+    doings += [sentence(f"{cast.name(actor.body.name)} {cast.pen.pick(DEED_PHRASES['enter'])}") for actor in late]
     camera = sentence(cast.pen.pick(CAMERA_SENTENCES[cast.scene.camera.motion, cast.scene.camera.direction]))
     parts = [camera, *opening, *doings] if cast.pen.chance(0.2) else [*opening, *doings, camera]
     return " ".join(parts)
@@ -267,8 +269,8 @@ def _standing(cast: _Cast, actor: Actor, before: Actor | None) -> str:
         cast.named.add(prop.name)
     elif support not in SUPPORTS:
         support = "floor"
-    if support == "floor" and actor.body.shape in ("sphere", "ellipsoid"):
-        support = "floor, round"
+    if support == "floor" and not actor.upright:
+        support = "floor, lying"
     verb = cast.pen.pick(SUPPORTS[support])
     if support.startswith("floor") and actor.deeds and actor.deeds[0].time < 0.2:
         verb = "is"

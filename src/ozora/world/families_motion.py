@@ -130,7 +130,7 @@ def ramp(lot: Lot) -> Plan:
 def topple(lot: Lot) -> Plan:
     """Something strikes a tall drum, or a small tower, and it tips over."""
     sign, speed = lot.sign(), lot.uniform(2.1, 2.9)
-    place, bodies, top = sign * lot.uniform(-0.05, 0.15), [], 0.0
+    place, bodies, top = sign * lot.uniform(-0.2, 0.05) * lot.half_width, [], 0.0
     for i in range(1, lot.num_objects):
         last = i == lot.num_objects - 1
         if lot.num_objects == 2:
@@ -143,8 +143,8 @@ def topple(lot: Lot) -> Plan:
         shift = lot.uniform(-0.04, 0.04) if top > 0 else 0.0
         bodies.append(replace(body, position=(place + shift, 0.0, top + half)))
         top += 2 * half
-    striker = lot.object(0, lot.shape(), size=lot.uniform(0.26, 0.31), friction=0.05, bounce=0.4, density=900.0)
-    gap = min(lot.uniform(0.25, 0.45) * speed, 0.9 * lot.half_width - 0.45)
+    striker = lot.object(0, lot.shape(("sphere", "cube", "cylinder", "ellipsoid")), size=lot.uniform(0.25, 0.3), friction=0.05, bounce=0.4, density=900.0)
+    gap = min(lot.uniform(0.25, 0.45) * speed, 0.8 * lot.half_width - 0.45)
     start = place - sign * (striker.half_extents[0] + bodies[0].half_extents[0] + gap)
     if striker.shape == "sphere":
         striker = rolling(replace(striker, friction=0.6, rolling_friction=0.05), start, 0.0, sign * speed)

@@ -8,9 +8,6 @@ import os
 import sys
 from functools import cache
 
-if sys.platform == "linux":
-    os.environ.setdefault("MUJOCO_GL", "egl")  # renders without a display
-
 import mujoco
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -87,7 +84,7 @@ class _Stage:
         self.data = mujoco.MjData(self.model)
         mujoco.mj_forward(self.model, self.data)
         _stripe(self.model)
-        self.gl = mujoco.GLContext(LARGEST_SIDE, LARGEST_SIDE)
+        self.gl = _gl_context(LARGEST_SIDE)
         self.gl.make_current()
         self.context = mujoco.MjrContext(self.model, mujoco.mjtFontScale.mjFONTSCALE_50)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self.context)
@@ -226,6 +223,16 @@ def _averaged(pixels: UInt8[np.ndarray, "hh ww 3"], factor: int) -> UInt8[np.nda
         for x in range(factor):
             total += pixels[y::factor, x::factor]
     return ((total + factor * factor // 2) // (factor * factor)).astype(np.uint8)
+
+
+def _gl_context(side: int):
+    """A context that needs no display: EGL on Linux, unless MUJOCO_GL says otherwise."""
+    if sys.platform == "linux" and "MUJOCO_GL" not in os.environ:
+        # By name, as MuJoCo reads the variable only once, and another module may have imported it before.
+        from mujoco.egl import GLContext
+
+        return GLContext(side, side)
+    return mujoco.GLContext(side, side)
 
 
 def _piece_shape(shape: str) -> str:

@@ -16,7 +16,7 @@ def show(
 ) -> list[Record]:
     """Write a sheet of strips as ``out`` (.png) and return the records of its rows, from the top.
 
-    A row holds up to ``columns`` frames spread evenly over the clip. Raises ``ValueError`` where there is nothing to show.
+    A row holds up to ``columns`` frames spread evenly over the clip. Raises ``ValueError`` for nothing to show.
     """
     reader = ShardReader(shards)
     if num_clips < 1 or columns < 1 or not 0 <= start < len(reader):

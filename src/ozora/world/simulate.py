@@ -2,8 +2,9 @@
 
 Rigid bodies, rolling and sliding friction, rods and impacts are MuJoCo's. Three things are added between its steps: a body
 that reacts to an impact (it breaks into eighths, is consumed, or is marked with a colour), a body that enters late, and the
-pull of an attracting centre. An impact's strength is the impulse of one touch in its first 50 ms over the body's own mass:
-for a body that strikes a floor and rebounds with restitution e it is (1 + e) times the impact speed.
+pull of an attracting centre. An impact's strength is the impulse of one touch in its first 50 ms, less what bears the body's
+weight, over the body's mass: for a body that strikes a floor and rebounds with restitution e it is (1 + e) times the impact
+speed.
 """
 
 from dataclasses import dataclass, replace
@@ -116,11 +117,8 @@ class _World:
 
     def state(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Position, quaternion, velocity and spin of every body, in the world's axes."""
-        data = self.data
-        position, quaternion = data.xpos[1:].copy(), data.xquat[1:].copy()
-        spin = data.cvel[1:, :3].copy()
-        # MuJoCo's cvel is taken at the centre of mass of the body's tree.
-        velocity = data.cvel[1:, 3:] + np.cross(spin, position - data.subtree_com[self.model.body_rootid[1:]])
+        position, quaternion = self.data.xpos[1:].copy(), self.data.xquat[1:].copy()
+        velocity, spin = _velocity(position, self.data.cvel[1:], self._centers()), self.data.cvel[1:, :3].copy()
         for k, (place, turn) in self.absent.items():
             position[k], quaternion[k], velocity[k], spin[k] = place, turn, 0.0, 0.0
         return position, quaternion, velocity, spin
@@ -133,15 +131,20 @@ class _World:
         """All steps so far."""
         open_ones = [self._contact(pair, touch) for pair, touch in self.touches.items()]
         contacts = sorted(self.contacts + open_ones, key=lambda contact: (contact.time, contact.a, contact.b))
-        times, position, velocity, upright, present, touching = (np.array(c) for c in zip(*self.steps, strict=True))
+        times, position, twist, centers, upright, present, touching = (np.array(c) for c in zip(*self.steps, strict=True))
+        velocity = _velocity(position, twist, centers) * present[..., None]
         return Run(times, position, velocity, upright, present, touching, self.masses, tuple(contacts))
 
     def _note(self) -> None:
-        position, _, velocity, _ = self.state()
+        data = self.data
         touching = np.zeros(len(self.masses), bool)
         touching[[k for pair in self.touches for k in pair if k >= 0]] = True
         present = self.present & np.isinf(self.consumed_at)
-        self.steps.append((self.data.time, position, velocity, self.data.xmat[1:, 8].copy(), present, touching))
+        position, twist, upright = data.xpos[1:].copy(), data.cvel[1:].copy(), data.xmat[1:, 8].copy()
+        self.steps.append((data.time, position, twist, self._centers(), upright, present, touching))
+
+    def _centers(self) -> Float[np.ndarray, "k 3"]:
+        return self.data.subtree_com[self.model.body_rootid[1:]]
 
     def _contact(self, pair: tuple[int, int], touch: _Touch) -> Contact:
         return Contact(touch.start, self._name(pair[0]), self._name(pair[1]), touch.impulse)
@@ -168,14 +171,15 @@ class _World:
                 touch.impulse += impulse
         for pair in [pair for pair in self.touches if pair not in pushes]:
             self.contacts.append(self._contact(pair, self.touches.pop(pair)))
-        for pair in pushes:
+        for pair in sorted(pushes, reverse=True):  # the floor last, so that a striker gets the credit
             touch = self.touches.get(pair)
             if pair[0] < 0:
                 self._tread(pair[1])
             if touch is not None and now - touch.start <= TOUCH_WINDOW:
                 for k, other in (pair, pair[::-1]):
                     if k >= 0 and self.scene.bodies[k].reaction and k not in self.absent:
-                        self._react(k, other, touch.impulse)
+                        weight = self.masses[k] * self.scene.gravity * (now - touch.start)
+                        self._react(k, other, touch.impulse - weight)
 
     def _tread(self, k: int) -> None:
         """Body ``k`` is on the floor: is it on a patch?"""
@@ -272,6 +276,13 @@ class _World:
                 force = body.attraction * self.masses[:, None] * offset / distance**3
                 force[k] = 0
                 self.data.xfrc_applied[1:, :3] = force * self.present[:, None]
+
+
+def _velocity(
+    position: Float[np.ndarray, "*n k 3"], twist: Float[np.ndarray, "*n k 6"], centers: Float[np.ndarray, "*n k 3"]
+) -> Float[np.ndarray, "*n k 3"]:
+    """Velocity of each body's origin; MuJoCo's spin and velocity are taken at the centre of mass of the body's tree."""
+    return twist[..., 3:] + np.cross(twist[..., :3], position - centers)
 
 
 def _matrix(quaternion) -> Float[np.ndarray, "3 3"]:

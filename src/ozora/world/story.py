@@ -52,6 +52,12 @@ class Actor:
         return "left" if x < -_EDGE else "right" if x > _EDGE else "middle"
 
     @property
+    def upright(self) -> bool:
+        """Whether it has a foot and stands on it at frame 0."""
+        _, x, y, _ = self.body.quaternion
+        return self.body.shape not in ("sphere", "ellipsoid") and abs(1 - 2 * (x * x + y * y)) > 0.9
+
+    @property
     def size_word(self) -> str:
         return "small" if self.body.size < 0.19 else "large" if self.body.size > 0.245 else "medium"
 
@@ -87,13 +93,16 @@ def _actor(scene: Scene, trajectory: Trajectory, body: Body) -> Actor:
     first = pose(scene.camera, 0.0, scene.width, scene.height)
     view = np.concatenate([project(seen, trajectory.position[i, k][None]) for i, seen in enumerate(poses(scene))])
     in_frame = (np.abs(view[:, :2]) < 1).all(axis=1) & (view[:, 2] > 0) & trajectory.visible[:, k]
+    x, y, depth = view[0]
+    half = 0.5 * body.size / (np.tan(np.radians(scene.camera.field_of_view) / 2) * depth)
+    part_in_frame = depth > 0 and abs(x) < 1 + half and abs(y) < 1 + half
     comings = [e.kind for e in trajectory.events if e.subject == body.name and e.kind in ("hidden", "leave", "appear")]
     return Actor(
         body=body,
         screen=project(first, trajectory.position[:, k]),
         view=view,
         in_frame=in_frame,
-        seen_first=bool(in_frame[0]) and comings[:1] != ["appear"],
+        seen_first=bool(part_in_frame and trajectory.visible[0, k]) and comings[:1] != ["appear"],
         support=_support(scene, trajectory, body),
         deeds=_deeds(scene, trajectory, k),
     )

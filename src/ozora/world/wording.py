@@ -42,7 +42,7 @@ FLOOR_WORDS: dict[str, tuple[str, ...]] = {
 }
 SKY_WORDS: dict[str, tuple[str, ...]] = {
     "pale": ("a pale sky", "a light sky"),
-    "blue": ("a soft blue sky", "a hazy blue sky"),
+    "blue": ("a clear sky", "a daytime sky"),
     "grey": ("a grey sky", "an overcast sky"),
     "warm": ("a warm sky", "a warm evening sky"),
     "dark": ("a dark sky", "a night sky"),
@@ -135,7 +135,7 @@ DEED_PHRASES: dict[str, tuple[str, ...]] = {
     "touch": ("touches {other}", "reaches {other}"),
     "roll_off": ("rolls away {way}", "rolls off {way}"),
     "pushed": ("is pushed {way}", "is knocked {way}"),
-    "turn_back": ("bounces back", "goes back"),
+    "turn_back": ("turns back", "goes back"),
     "topple": ("tips over", "topples over", "falls over"),
     "hidden": ("goes behind {other}", "disappears behind {other}", "passes behind {other}"),
     "reappear": ("comes out again", "comes back into view"),
@@ -166,7 +166,7 @@ PLACES: dict[str, tuple[str, ...]] = {
 }
 SUPPORTS: dict[str, tuple[str, ...]] = {
     "floor": ("is", "stands", "rests"),
-    "floor, round": ("is", "lies", "rests"),
+    "floor, lying": ("is", "lies", "rests"),
     "air": ("is in the air", "is up in the air"),
     "rod": ("hangs from a rod", "hangs on a rod"),
     "ramp": ("is on a ramp",),

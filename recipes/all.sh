@@ -1,0 +1,12 @@
+#!/bin/sh
+# Rebuild the shipped model from nothing: clips, autoencoder, transformer; then put it where `ozora generate` finds it.
+# Stopped, it goes on where it was when it is called again. Usage: recipes/all.sh [FOLDER], in an environment with
+# ozora[world,train] installed.
+set -eu
+cd "$(dirname "$0")/.."
+runs=${1:-runs/mini}
+ozora train recipes/mini.py --out "$runs" --resume
+rm -rf src/ozora/models/mini
+mkdir -p src/ozora/models
+cp -r "$runs/mini" src/ozora/models/mini
+ozora evaluate mini --out "$runs/report"
