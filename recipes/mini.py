@@ -5,6 +5,7 @@
 Hardware: two cores with AVX-512, 8 GB of memory. Hours and losses: the model's card and ``docs/log.md``.
 """
 
+from ozora.data.dataset import MixtureConfig
 from ozora.model.autoencoder import AutoencoderConfig
 from ozora.model.transformer import TransformerConfig
 from ozora.train.config import AutoencoderFit, RunConfig, TrainConfig, TransformerFit, WorldConfig
@@ -14,7 +15,7 @@ from ozora.world.mix import WorldMix
 
 def recipe() -> TrainConfig:
     autoencoder = AutoencoderFit(
-        run=RunConfig(num_steps=2200, log_steps=20),
+        run=RunConfig(num_steps=1900, log_steps=20),
         network=AutoencoderConfig(),
         optimizer=OptimizerConfig(learning_rate=8e-4, weight_decay=1e-4, warm_up_steps=100, decay_fraction=0.4),
         mse_weight=2.0,
@@ -23,9 +24,14 @@ def recipe() -> TrainConfig:
     )
     transformer = TransformerFit(
         name="mini",
-        run=RunConfig(num_steps=4000, log_steps=20),
+        run=RunConfig(num_steps=3200, log_steps=20),
         network=TransformerConfig(width=256, num_blocks=8, num_heads=4),
-        optimizer=OptimizerConfig(learning_rate=8e-4, warm_up_steps=150),
-        row_tokens=2560,
+        optimizer=OptimizerConfig(learning_rate=8e-4, warm_up_steps=100, ema_decay=0.997),
+        mixture=MixtureConfig(
+            styles={"dense": 0.40, "medium": 0.30, "short": 0.25, "tags": 0.05}, pictures=0.06, mid_clip=0.08, masks=0.4
+        ),
+        sigma_mean=0.2,
+        reference_tokens=40,
+        row_tokens=1600,
     )
     return TrainConfig("mini", (autoencoder, transformer), world=WorldConfig(5120, WorldMix.mini(), seed=1))

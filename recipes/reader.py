@@ -6,6 +6,7 @@ One CPU core: a minute to prepare, three to train. Expected on held-back clips: 
 """
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -200,24 +201,21 @@ def fit_shapes(network: torch.nn.Module, items: list[Example], fit: ReaderFit) -
 
 @torch.no_grad()
 def report(reader: Reader, items: list[Example]) -> None:
-    """Shares of right answers on examples that were held back, and the events most often taken for others."""
-    shapes = [
-        int(reader.shape(crops[None].float()).argmax()) == shape for item in items for crops, shape in item.shapes
-    ]
-    moving = [item for item in items if len(item.tracks) > 1]
-    wrong: dict[tuple[str, str], int] = {}
-    events, cameras = [], []
-    for item in moving:
-        event, camera = reader.motion(item.scene.flatten(0, 1)[None].float(), item.tracks[None])
-        events.append(int(event.argmax()) == item.event)
-        cameras.append(int(camera.argmax()) == item.camera)
-        if not events[-1]:
-            pair = EVENTS[item.event], EVENTS[int(event.argmax())]
-            wrong[pair] = wrong.get(pair, 0) + 1
-    print(f"held back: shape {np.mean(shapes):.1%} of {len(shapes)}, ", end="")
-    print(f"event {np.mean(events):.1%}, camera {np.mean(cameras):.1%} of {len(moving)}")
-    for (truth, read), count in sorted(wrong.items(), key=lambda pair: -pair[1])[:10]:
-        print(f"  {truth} read as {read}: {count}")
+    """Shares of right answers on examples that were held back, and the answers most often taken for others."""
+    pairs: dict[str, list[tuple[str, str]]] = {"shape": [], "event": [], "camera": []}
+    for item in items:
+        for crops, shape in item.shapes:
+            pairs["shape"].append((SHAPES[shape], SHAPES[int(reader.shape(crops[None].float()).argmax())]))
+        if len(item.tracks) > 1:
+            event, camera = reader.motion(item.scene.flatten(0, 1)[None].float(), item.tracks[None])
+            pairs["event"].append((EVENTS[item.event], EVENTS[int(event.argmax())]))
+            pairs["camera"].append((CAMERAS[item.camera], CAMERAS[int(camera.argmax())]))
+    for part, answers in pairs.items():
+        wrong = Counter(pair for pair in answers if pair[0] != pair[1])
+        often = ", ".join(f"{truth} as {read} {count}" for (truth, read), count in wrong.most_common(6))
+        print(
+            f"held back: {part} right in {1 - wrong.total() / len(answers):.1%} of {len(answers)}; {often}", flush=True
+        )
 
 
 def main(data: tuple[Path, ...], out: Path = WEIGHTS, fit: ReaderFit = ReaderFit()) -> None:

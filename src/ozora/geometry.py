@@ -21,7 +21,8 @@ class Geometry:
 
     ``space_stride`` pixels and ``time_stride`` frames make one latent cell (the first latent frame
     holds one frame alone), ``patch`` x ``patch`` cells of one latent frame make one token.
-    ``warm_up`` is R: of a window encoded mid-clip the first R latent frames differ from the whole clip's, the rest are equal.
+    ``warm_up`` is R: of a window encoded
+    mid-clip the first R latent frames differ from the whole clip's, the rest are equal.
     """
 
     space_stride: int = 8

@@ -74,4 +74,4 @@ def test_the_loss_stays_bounded_near_clean():
     clean, noise, _, _ = example()
     sigma = torch.full((200,), 0.041)
     wrong = clean + 1
-    assert flow_loss(wrong, clean, noise, sigma).mean.item() == pytest.approx(1 / 0.05**2, rel=1e-4)
+    assert flow_loss(wrong, clean, noise, sigma).mean.item() == pytest.approx(1 / SIGMA_FLOOR**2, rel=1e-4)

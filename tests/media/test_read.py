@@ -10,6 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.video.codeccontext import VideoCodecContext
 
 from ozora.clip import Clip
 from ozora.media.pixels import yuv420_converter
@@ -39,6 +40,7 @@ def write_h264(path: Path, clip: Clip, stamps: Sequence[int], tick: Fraction, **
 
 def encode_picture(codec: str, pixels: np.ndarray, source: str, pix_fmt: str) -> bytes:
     context = av.CodecContext.create(codec, "w")
+    assert isinstance(context, VideoCodecContext)
     context.height, context.width = pixels.shape[:2]
     context.pix_fmt, context.time_base = pix_fmt, Fraction(1)
     frame = av.VideoFrame.from_ndarray(pixels, format=source).reformat(format=pix_fmt, dst_color_range="JPEG")
@@ -366,7 +368,7 @@ def test_pictures_that_declare_too_much(tmp_path):
     jpeg = jpeg[:start] + struct.pack(">HH", 60000, 60000) + jpeg[start + 4 :]
     for data in (b"\x89PNG\r\n\x1a\n" + png, gif, jpeg):
         path.write_bytes(data)
-        with pytest.raises(ValueError, match="declares 60000x60000|is damaged, or has more than 67108864 pixels"):
+        with pytest.raises(ValueError, match="is damaged, or has more than 67108864 pixels"):
             read_clip(path)
 
 

@@ -93,7 +93,7 @@ def test_one_frame_and_still_frames_are_kept(make_clip, tmp_path, suffix):
 
 def test_gif_delays_do_not_drift(make_clip):
     clip = make_clip(12, 16, 16, fps=7.0)
-    with av.open(io.BytesIO(encode_gif(clip)), format="gif") as container:
+    with av.open(io.BytesIO(encode_gif(clip)), mode="r", format="gif") as container:
         times = [frame.time for frame in container.decode(video=0)]
         length = container.duration
     assert len(times) == 12
@@ -105,7 +105,7 @@ def test_gif_for_a_notebook_is_resampled_where_no_gif_can_play_it(make_clip, tmp
     fast = make_clip(12, 16, 16, fps=60.0)
     with pytest.raises(ValueError, match=r"60 fps; a \.gif file plays 0\.01 to 50"):
         write_clip(fast, tmp_path / "a.gif")
-    with av.open(io.BytesIO(encode_gif(fast)), format="gif") as container:
+    with av.open(io.BytesIO(encode_gif(fast)), mode="r", format="gif") as container:
         assert sum(1 for _ in container.decode(video=0)) == 10
     assert fast._repr_mimebundle_()["text/html"].startswith("<img")
 
@@ -119,7 +119,7 @@ def test_the_same_clip_gives_the_same_bytes(clip, tmp_path, suffix):
 
 
 def test_mp4_is_what_players_expect(clip, tmp_path):
-    with av.open(str(write_clip(clip, tmp_path / "a.mp4"))) as container:
+    with av.open(str(write_clip(clip, tmp_path / "a.mp4")), "r") as container:
         stream = container.streams.video[0]
         context = stream.codec_context
         assert (context.name, context.pix_fmt, stream.frames) == ("h264", "yuv420p", 9)

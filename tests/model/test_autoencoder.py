@@ -3,6 +3,7 @@
 import pytest
 import torch
 from einops import rearrange
+
 from ozora.model.autoencoder import Autoencoder, AutoencoderConfig
 
 

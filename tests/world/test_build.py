@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,9 +20,9 @@ from ozora.world.split import HELD_OUT_PAIRS, split_of
 MIX = WorldMix.mini().change(families="drop,roll:2,collide", sizes="32x32,48x16:0.5", num_frames="5:3,1")
 
 
-def make(folder: Path, clips: int = 6, workers: int = 1, **changes) -> int:
-    arguments = {"seed": 4, "mix": MIX, "clips_per_shard": 2, "show_progress": False} | changes
-    return build(folder, clips, workers=workers, **arguments)
+def make(folder: Path, **changes: Any) -> int:
+    arguments: dict[str, Any] = {"clips": 6, "seed": 4, "mix": MIX, "workers": 1, "clips_per_shard": 2}
+    return build(folder, show_progress=False, **(arguments | changes))
 
 
 def contents(folder: Path) -> dict[str, bytes]:

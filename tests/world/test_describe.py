@@ -1,6 +1,7 @@
 """Captions and facts say what is true: colours, shapes, events, left and right. The split is a pure partition."""
 
 import re
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -73,14 +74,14 @@ def test_event_words_only_for_what_happened(family, seed):
 
 @pytest.mark.parametrize(("family", "seed"), EXAMPLES)
 def test_language(family, seed):
-    scene, trajectory = played(family, seed, num_objects=3)
+    scene, trajectory = played(family, seed)
     captions = write_captions(scene, trajectory)
     assert captions == write_captions(scene, trajectory)
     for caption in captions:
         text = caption.text
         words = re.findall(r"[a-z]+", text.lower())
         assert not set(words) & set(HELD_OUT_WORDS)
-        assert len(words) <= 110
+        assert len(words) <= 95
         assert not re.search(r"  | ,|\ba [aeiou]|\ban [^aeiou]|[{}]|\b(\w+) \1\b", text), text
         if caption.style in ("dense", "medium", "still"):
             assert all(part[0].isupper() for part in re.split(r"(?<=[^0-9]\.) ", text)) and text.endswith("."), text
@@ -97,14 +98,14 @@ def test_facts_follow_the_scene_and_the_run():
             assert facts.event in (*EVENT_DEEDS, "rest")
             assert [e.seconds for e in facts.events] == sorted(e.seconds for e in facts.events)
             found.append(facts.event)
+            if seed > 11 and event in found:
+                break
         assert event in found, (family, found)
     assert read_facts(*played("rest", 11)).event == "rest"
 
 
 def test_a_break_that_did_not_happen_is_not_told():
     """The same fall with a body that withstands it."""
-    from dataclasses import replace
-
     seed = next(s for s in range(100) if played("break", s, 1)[1].events and "break" in kinds(played("break", s, 1)[1]))
     scene, trajectory = played("break", seed, 1)
     assert read_facts(scene, trajectory).event == "break"
@@ -160,7 +161,7 @@ def test_split_is_a_partition_that_keeps_its_word():
     """Total and pure; nothing that is held out is ever in train, and each split shows what it is named for."""
     counts = dict.fromkeys(SPLITS, 0)
     for family in FAMILIES:
-        for seed in range(200):
+        for seed in range(40):
             scene = sample_scene(family, seed, num_objects=2)
             split = split_of(scene)
             assert split == split_of(Scene.from_json(scene.to_json()))

@@ -28,6 +28,8 @@ class MixtureConfig:
     ``styles`` are the weights of the caption styles that a clip has. ``no_text`` of the examples have none.
     ``pictures`` show latent 0 alone with the "still" caption. Of the clips of more than two latent frames ``mid_clip``
     start in the middle and ``two_spans`` have one caption for the first part and another one for the rest.
+    ``masks`` of the examples have what they know drawn by the canvas mask (which may draw nothing), the rest know
+    nothing.
     Positions are stretched by up to ``jitter`` either way, space and time apart.
     """
 
@@ -38,6 +40,7 @@ class MixtureConfig:
     pictures: float = 0.08
     mid_clip: float = 0.20
     two_spans: float = 0.04
+    masks: float = 1.0
     jitter: float = 0.02
 
 
@@ -121,10 +124,11 @@ class Dataset:
         tokens_a_frame = h * w // self.geometry.patch**2
         frames = [t] if len(texts) == 1 else [t // 2, t - t // 2]
         spans = [Span(count * tokens_a_frame, text) for count, text in zip(frames, texts)]
+        known = self.canvas_mask((t, h, w), generator) if _chance(generator) < mixture.masks else torch.zeros(t, h, w)
         return Example(
             segment((t, h, w), self.latents.fps[index], self.geometry, spans, starts_clip, self._jitter(generator)),
             patchify(latents, self.geometry.patch),
-            token_values(self.canvas_mask((t, h, w), generator), self.geometry.patch),
+            token_values(known, self.geometry.patch),
             kind,
         )
 

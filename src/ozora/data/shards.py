@@ -70,10 +70,10 @@ def write_shard(
         part_frames.replace(frames)
         part_lines.replace(lines)
     finally:
-        if not lines.exists():
-            frames.unlink(missing_ok=True)
         part_frames.unlink(missing_ok=True)
         part_lines.unlink(missing_ok=True)
+        if frames.is_file() and not lines.exists():
+            frames.unlink()
     return lines
 
 

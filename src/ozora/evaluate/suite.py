@@ -78,7 +78,8 @@ def evaluate(
                 folder = out / f"clips-{table}-{hashlib.sha256(asked.encode()).hexdigest()[:12]}"
                 clips = generated(generator, cases, batch, steps, guidance, folder)
             readings, distortion = _read_all(clips, cases, loaded, progress)
-        entry: dict = {"title": TABLES[table], "evaluation_set": cases_hash(cases), **distortion, "subsets": {}}
+        entry: dict = {"title": TABLES[table], "evaluation_set": cases_hash(cases), "subsets": {}}
+        entry["distortion"] = {name: dataclasses.asdict(mean) for name, mean in distortion.items()}
         for subset, belongs in SUBSETS.items():
             rows = score_rows(readings, cases, [i for i, case in enumerate(cases) if belongs(case)])
             if rows:
@@ -86,6 +87,8 @@ def evaluate(
                 console.print(terminal_table(title, rows))
                 sections.append(markdown_table(title, rows))
                 entry["subsets"][subset] = _plain(rows)
+        if distortion:
+            sections.append(_distortion_line(distortion))
         report["tables"][table] = entry
         _write(out / "report.json", json.dumps(report, indent=1) + "\n")
         _write(out / "report.md", "\n".join([*sections, _identity(report)]))
@@ -137,8 +140,8 @@ def score_rows(readings: dict[str, list[Reading]], cases: Sequence[Case], chosen
 
 def _read_all(
     generator_clips: Iterator[Clip] | None, cases: Sequence[Case], loaded: Model | None, progress: Progress
-) -> tuple[dict[str, list[Reading]], dict]:
-    """Readings of every source's clips, and the distortion of the autoencoder on the simulator's."""
+) -> tuple[dict[str, list[Reading]], dict[str, Share]]:
+    """Readings of every source's clips, and the mean distortion by the autoencoder of the simulator's."""
     readings: dict[str, list[Reading]] = {}
     if generator_clips is not None:
         clips = progress.track(generator_clips, total=len(cases), description="model")
@@ -156,8 +159,8 @@ def _read_all(
             distortion["ssim"].append(ssim(reconstruction, clip))
     if not again:
         return readings, {}
-    shares = {name: dataclasses.asdict(bootstrap(np.array(values))) for name, values in distortion.items()}
-    return {**readings, "reconstruction": again}, {"reconstruction": shares}
+    means = {name: bootstrap(np.array([v for v in values if np.isfinite(v)])) for name, values in distortion.items()}
+    return {**readings, "reconstruction": again}, means
 
 
 def _others(groups: Sequence[str]) -> list[int]:
@@ -184,6 +187,11 @@ def _plain(rows: Rows) -> dict:
         name: {part: dataclasses.asdict(share) if share else None for part, share in shares.items()}
         for name, shares in rows.items()
     }
+
+
+def _distortion_line(distortion: dict[str, Share]) -> str:
+    means = [f"{name} {mean.value:.3g} ({mean.low:.3g}-{mean.high:.3g})" for name, mean in distortion.items()]
+    return f"Reconstruction, mean over clips with its interval: {', '.join(means)}.\n"
 
 
 def _identity(report: dict) -> str:

@@ -14,8 +14,14 @@ MIN_PRESENCE = 0.15
 MIN_PEAK_AREA = 0.003
 # Of one colour, a blob counts as an object of its own from this part of the colour's largest blob.
 MIN_SIBLING = 0.4
-# Two objects of one colour must be seen apart in this part of the frames that show the colour.
+# Two objects of one colour must be seen apart in this part of the frames that show the colour, and already in the first
+# quarter of them: what comes apart later is pieces of one.
 APART = 0.35
+# Where two colours meet, a blurred edge takes a third. A colour that is brief (seen in less than BRIEF of the frames) or small
+# (its peak below SMALL of the other's) and hardly ever seen without touching the other is such an edge.
+BRIEF = 0.65
+SMALL = 0.4
+TOUCHING = 0.8
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,11 @@ class Track:
     def frames(self) -> tuple[int, ...]:
         """Frames in which the object is seen."""
         return tuple(frame for frame, parts in enumerate(self.parts) if parts)
+
+    @property
+    def peak(self) -> int:
+        """Most pixels in a frame, edges not counted."""
+        return max(sum(part.inner for part in parts) for parts in self.parts)
 
     def area(self, frame: int) -> int:
         """Visible pixels; 0 where it is not seen."""
@@ -61,14 +72,37 @@ def find_tracks(frames: UInt8[np.ndarray, "t h w 3"]) -> tuple[list[Track], Int[
         peak = max(sum(blob.inner for blob in row) for row in per_frame) / (height * width)
         if seen >= max(min(2, num_frames), MIN_PRESENCE * num_frames) and peak >= MIN_PEAK_AREA:
             tracks.extend(_join(color, per_frame))
+    tracks = [track for track in tracks if not any(_is_edge(track, other, labels) for other in tracks)]
     return sorted(tracks, key=lambda track: -sum(map(track.area, track.frames))), labels
+
+
+def _is_edge(track: Track, other: Track, labels: Int[np.ndarray, "t h w"]) -> bool:
+    """Whether ``track`` is no object but the blurred edge of ``other``."""
+    if track.color == other.color or track.peak >= other.peak:
+        return False
+    if len(track.frames) >= BRIEF * len(labels) and track.peak >= SMALL * other.peak:
+        return False
+    touches = [_touch(labels[frame], track.parts[frame], other.parts[frame]) for frame in track.frames]
+    return sum(touches) >= TOUCHING * len(touches)
+
+
+def _touch(labels: Int[np.ndarray, "h w"], parts: Sequence[Blob], others: Sequence[Blob]) -> bool:
+    """Whether some pixels of the two are at most two apart, in the eight directions."""
+    own, far = (np.isin(labels, [blob.label for blob in group]) for group in (parts, others))
+    near = np.zeros_like(own)
+    ys, xs = np.nonzero(own)
+    for y in range(-2, 3):
+        for x in range(-2, 3):
+            near[(ys + y).clip(0, len(labels) - 1), (xs + x).clip(0, labels.shape[1] - 1)] = True
+    return bool((near & far).any())
 
 
 def _join(color: str, per_frame: Sequence[Sequence[Blob]]) -> list[Track]:
     """Split the blobs of one colour into as many tracks as are seen at once, by nearest centres."""
     largest = max(blob.area for row in per_frame for blob in row)
     counts = [sum(blob.area >= MIN_SIBLING * largest for blob in row) for row in per_frame if row]
-    number = max(1, int(np.quantile(counts, 1 - APART, method="lower")))
+    early = max(counts[: max(1, len(counts) // 4)])
+    number = max(1, min(early, int(np.quantile(counts, 1 - APART, method="lower"))))
     if number == 1:
         return [Track(color, tuple(tuple(row) for row in per_frame))]
     start = next(frame for frame, row in enumerate(per_frame) if len(row) >= number)

@@ -98,12 +98,12 @@ class MiniLM:
         config = BertConfig.from_json_file(self.folder / "config.json")
         # The constructor draws random weights, all of which are replaced; the caller's random numbers must not move.
         with torch.random.fork_rng(devices=[]):
-            network: nn.Module = BertModel(config, add_pooling_layer=False)
+            network = BertModel(config, add_pooling_layer=False)
         missing, _ = network.load_state_dict(load_file(self.folder / "model.safetensors"), strict=False)
         missing = [name for name in missing if not name.endswith("_ids")]
         if missing:
             raise ValueError(f"text encoder {self.id}: the weights lack {missing[0]} and {len(missing) - 1} more")
-        return network.float().eval().requires_grad_(False).to(self.device)
+        return nn.Module.to(network, self.device, torch.float32).eval().requires_grad_(False)
 
     def pieces(self, text: str) -> list[Piece]:
         encoding = self._tokenizer.encode(text, add_special_tokens=False)

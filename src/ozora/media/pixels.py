@@ -5,6 +5,7 @@ from fractions import Fraction
 
 import av
 import numpy as np
+from av.filter import Graph
 from av.video.reformatter import Colorspace, Interpolation
 from jaxtyping import UInt8
 
@@ -41,7 +42,7 @@ def yuv420_converter(width: int, height: int) -> Callable[[UInt8[np.ndarray, "h 
     A colour sample sits at the left edge of its four pixels, as H.264 has it; centred, a decoder shifts colour by a
     quarter of a pixel, which costs 1.5 dB on small clips. Only the filter graph can place it.
     """
-    graph = av.filter.Graph()
+    graph = Graph()
     source = graph.add_buffer(width=width, height=height, format=av.VideoFormat("rgb24"), time_base=Fraction(1))
     exact = "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact"
     scale = graph.add("scale", f"out_color_matrix=bt709:out_range=tv:out_chroma_loc=left:{exact}")
@@ -53,9 +54,7 @@ def yuv420_converter(width: int, height: int) -> Callable[[UInt8[np.ndarray, "h 
 
     def convert(pixels: UInt8[np.ndarray, "h w 3"]) -> av.VideoFrame:
         # Through the graph, which must outlive its filters.
-        graph.push(av.VideoFrame.from_ndarray(pixels, format="rgb24"))
-        frame = graph.pull()
-        assert isinstance(frame, av.VideoFrame)
-        return frame
+        graph.vpush(av.VideoFrame.from_ndarray(pixels, format="rgb24"))
+        return graph.vpull()
 
     return convert

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import av
+from av.error import FFmpegError
 
 from ozora.media.container import DEMUXERS, GIF_COMMENT, gif_blocks, gif_first_block, identify, open_media, png_chunks
 
@@ -64,7 +65,7 @@ def read_settings(path: str | os.PathLike[str]) -> dict[str, object]:
             try:
                 with av.open(file, "r", format=DEMUXERS[kind], metadata_errors="replace") as container:
                     found = [text for name, text in container.metadata.items() if name.lower() == "comment"]
-            except av.error.FFmpegError as error:
+            except FFmpegError as error:
                 raise ValueError(f"{path} is damaged or no {kind} file: {error.strerror}") from error
     for text in found:
         try:

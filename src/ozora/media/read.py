@@ -16,6 +16,8 @@ from typing import BinaryIO
 
 import av
 import numpy as np
+from av.container import InputContainer
+from av.error import FFmpegError
 from jaxtyping import UInt8
 
 from ozora.clip import Clip
@@ -32,6 +34,10 @@ MAX_BYTES = 2**30
 # Work, not memory: frames that are decoded and dropped cost time too. Half an hour of 1080p at 60 frames a second.
 MAX_DECODED_PIXELS = 2**38
 MAX_PACKETS = 1_000_000
+
+
+# (time stamp in seconds, decoded frame), in the order of showing.
+Timed = Generator[tuple[float | None, av.VideoFrame], None, None]
 
 
 @dataclass(frozen=True)
@@ -182,17 +188,17 @@ def _check_budget(
         )
 
 
-def _open(file: BinaryIO, path: Path, kind: str, max_pixels: int) -> av.container.InputContainer:
+def _open(file: BinaryIO, path: Path, kind: str, max_pixels: int) -> InputContainer:
     """The demuxer for that kind and no other, on an open file: nothing inside can name another file or address."""
     file.seek(0)
     options = {"max_pixels": str(max_pixels)}
     try:
         return av.open(file, "r", format=DEMUXERS[kind], options=options, metadata_errors="replace")
-    except av.error.FFmpegError as error:
+    except FFmpegError as error:
         raise ValueError(f"{path} is damaged or no {kind} file: {error.strerror}") from error
 
 
-def _video_stream(container: av.container.InputContainer, path: Path, kind: str, max_pixels: int) -> av.VideoStream:
+def _video_stream(container: InputContainer, path: Path, kind: str, max_pixels: int) -> av.VideoStream:
     stream = container.streams.best("video")
     if not isinstance(stream, av.VideoStream):
         raise ValueError(f"{path} holds no video")
@@ -202,7 +208,7 @@ def _video_stream(container: av.container.InputContainer, path: Path, kind: str,
         raise ValueError(
             f"{path} declares {stream.width}x{stream.height}; at most {max_pixels} pixels a frame are read"
         )
-    if kind in PICTURES and stream.width == 0:  # the demuxer already met the limit, or nonsense
+    if stream.width == 0:  # the demuxer already met the limit, or nonsense
         raise ValueError(f"{path} is damaged, or has more than {max_pixels} pixels, the most that is read")
     stream.codec_context.options = {"max_pixels": str(max_pixels), "err_detect": "explode"}
     return stream
@@ -230,7 +236,7 @@ def _survey(file: BinaryIO, path: Path, max_pixels: int) -> Metadata:
             is_video = kind not in PICTURES and kind not in ANIMATIONS
             declared = (stream.guessed_rate, stream.average_rate) if is_video else ()
             aspect = (stream.sample_aspect_ratio if is_video else None) or Fraction(1)
-    except av.error.FFmpegError as error:
+    except FFmpegError as error:
         raise ValueError(f"{path} is damaged: {error.strerror}") from error
     if not times:
         raise ValueError(f"{path} is damaged or holds no frames")
@@ -254,8 +260,8 @@ def _survey(file: BinaryIO, path: Path, max_pixels: int) -> Metadata:
     return Metadata(kind, width, height, turned, len(times), float(rate), seconds, not is_even)
 
 
-def _decode(file: BinaryIO, path: Path, kind: str, max_pixels: int) -> Generator[tuple[float | None, av.VideoFrame]]:
-    """(time stamp in seconds, decoded frame) in the order of showing; refuses damage and a change of size."""
+def _decode(file: BinaryIO, path: Path, kind: str, max_pixels: int) -> Timed:
+    """Every frame; refuses damage and a change of size."""
     size = None
     try:
         with _open(file, path, kind, max_pixels) as container:
@@ -268,13 +274,11 @@ def _decode(file: BinaryIO, path: Path, kind: str, max_pixels: int) -> Generator
                     change = f"{size[0]}x{size[1]} to {frame.width}x{frame.height}"
                     raise ValueError(f"{path} changes from {change} at frame {i}; only videos of one size are read")
                 yield frame.time, frame
-    except av.error.FFmpegError as error:
+    except FFmpegError as error:
         raise ValueError(f"{path} is damaged: {error.strerror}") from error
 
 
-def _to_the_end(
-    frames: Iterator[tuple[float | None, av.VideoFrame]], path: Path, source: Metadata
-) -> Iterator[tuple[float, av.VideoFrame]]:
+def _to_the_end(frames: Timed, path: Path, source: Metadata) -> Iterator[tuple[float, av.VideoFrame]]:
     """Time from the first frame, never falling; raises where decoding ends well before the time stamps did."""
     first, now = None, 0.0
     for i, (stamp, frame) in enumerate(frames):

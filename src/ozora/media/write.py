@@ -15,6 +15,9 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.codec.context import Flags
+from av.error import FFmpegError
+from av.filter import Graph
 from jaxtyping import UInt8
 
 from ozora.clip import Clip
@@ -48,7 +51,7 @@ def write_clip(clip: Clip, path: str | os.PathLike[str], settings: Mapping[str, 
     text = to_text(settings or {})
     try:
         data = _encode(clip, path.suffix.lower(), text)
-    except av.error.FFmpegError as error:
+    except FFmpegError as error:
         raise ValueError(f"{path}: {clip!r} cannot be encoded: {error.strerror}") from error
     _write_whole(path, data)
     return path
@@ -127,11 +130,12 @@ def _encode_video(clip: Clip, container_format: str, codec: str, options: dict[s
         if text:
             container.metadata["comment"] = text
         stream = container.add_stream(codec, rate=rate, options={**options, "chroma_sample_location": "left"})
+        assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = clip.width, clip.height, "yuv420p"
         context = stream.codec_context
         context.time_base = 1 / rate
         context.thread_count = 1
-        context.flags |= av.codec.context.Flags.bitexact
+        context.flags |= Flags.bitexact
         context.colorspace = context.color_primaries = context.color_trc = context.color_range = BT709
         convert = yuv420_converter(clip.width, clip.height)
         for i, pixels in enumerate(clip.frames):
@@ -154,7 +158,7 @@ def _encode_gif(clip: Clip) -> bytes:
         stream.width, stream.height, stream.pix_fmt = clip.width, clip.height, "pal8"
         stream.codec_context.time_base = tick
         stream.codec_context.thread_count = 1
-        graph = av.filter.Graph()
+        graph = Graph()
         source = graph.add_buffer(width=clip.width, height=clip.height, format=av.VideoFormat("rgb24"), time_base=tick)
         split, palette = graph.add("split"), graph.add("palettegen")
         dither, sink = graph.add("paletteuse", "dither=bayer:bayer_scale=5"), graph.add("buffersink")
@@ -167,11 +171,11 @@ def _encode_gif(clip: Clip) -> bytes:
         for stamp, pixels in zip(stamps, clip.frames):
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
             frame.pts, frame.time_base = stamp, tick
-            source.push(frame)
-        source.push(None)
+            graph.vpush(frame)
+        graph.vpush(None)
         # The palette is known after the last frame; then all frames come out, one for one.
         for stamp in stamps[:-1]:
-            frame = sink.pull()
+            frame = graph.vpull()
             frame.pts, frame.time_base = stamp, tick
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))

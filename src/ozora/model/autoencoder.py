@@ -202,6 +202,14 @@ def each_frame(layer: nn.Conv2d, x: Float[Tensor, "b t c h w"]) -> Float[Tensor,
     return rearrange(layer(flat), "(b t) d h w -> b t d h w", b=x.shape[0], t=x.shape[1])
 
 
+def with_first_frame(
+    latents: Float[Tensor, "b c lt lh lw"], matrix: Float[Tensor, "d c"]
+) -> Float[Tensor, "b c lt lh lw"]:
+    """The latents with the channels of the first latent frame mapped by ``matrix``."""
+    first = torch.einsum("dc,bcthw->bdthw", matrix, latents[:, :, :1])
+    return torch.cat([first, latents[:, :, 1:]], dim=2)
+
+
 class Autoencoder(nn.Module):
     """Signal in [-1, 1] to latents and back. Latents here are raw; a model folder normalises them."""
 
@@ -212,6 +220,8 @@ class Autoencoder(nn.Module):
         self.decoder = Decoder(self.config)
         self.first_frame = PatchTransform(1, self.config.latent_channels)
         self.four_frames = PatchTransform(FOLD, self.config.latent_channels)
+        self.alignment: Tensor
+        self.register_buffer("alignment", torch.eye(self.config.latent_channels))
         self.geometry = Geometry(
             latent_channels=self.config.latent_channels, warm_up=self.config.num_encoder_blocks[1] + 1
         )
@@ -221,6 +231,30 @@ class Autoencoder(nn.Module):
         self.first_frame.start_at_principal_components(signal[:, :, :1])
         if signal.shape[2] > 1:
             self.four_frames.start_at_principal_components(signal[:, :, 1:])
+
+    @torch.no_grad()
+    def align_first_frame(self, signal: Float[Tensor, "b 3 t h w"]) -> None:
+        """After training: let the channels of one-frame latents mean what they mean in the latents that follow.
+
+        The two kinds of latents have patch transforms of their own, so their channels differ in order and sign,
+        which a transformer would have to translate. ``alignment`` is the signed permutation, found greedily, under
+        which a one-frame latent correlates most with the next one; channels that move pixels more count more.
+        """
+        latents, _ = self.posterior(signal)
+        first, second = (rearrange(latents[:, :, i], "b c h w -> c (b h w)") for i in (0, 1))
+        channels = len(first)
+        correlation = torch.corrcoef(torch.cat([second, first]))[:channels, channels:].nan_to_num()
+        score = correlation.abs() * self.channel_weight[:, None]
+        self.alignment.zero_()
+        for _ in range(channels):
+            row, column = divmod(int(score.argmax()), channels)
+            self.alignment[row, column] = 1.0 if correlation[row, column] >= 0 else -1.0
+            score[row], score[:, column] = -1.0, -1.0
+
+    @property
+    def channel_weight(self) -> Float[Tensor, " c"]:
+        """How far each latent channel moves pixels: the length of the patch that a latent of 1 stands for."""
+        return self.four_frames.synthesis.weight.norm(dim=0)
 
     def posterior(
         self, signal: Float[Tensor, "b 3 t h w"]
@@ -236,8 +270,8 @@ class Autoencoder(nn.Module):
     ) -> tuple[Float[Tensor, "b 3 t h w"], State]:
         """Decode a chunk; the state returned goes into the call that decodes the chunk after it."""
         correction, state = self.decoder(latents, state, starts_clip)
-        num_first = 1 if starts_clip else 0
-        linear = [self.first_frame.decode(latents[:, :, :num_first]), self.four_frames.decode(latents[:, :, num_first:])]
+        first, rest = latents.tensor_split([1 if starts_clip else 0], dim=2)
+        linear = [self.first_frame.decode(first), self.four_frames.decode(rest)]
         return torch.cat(linear, dim=2).float() + correction.float(), state
 
     def encode(self, signal: Float[Tensor, "*b 3 t h w"]) -> Float[Tensor, "*b c lt lh lw"]:
@@ -248,12 +282,13 @@ class Autoencoder(nn.Module):
         """
         batched = signal if signal.dim() == 5 else signal[None]
         mean, _ = self.posterior(batched)
-        return mean if signal.dim() == 5 else mean[0]
+        latents = with_first_frame(mean, self.alignment)
+        return latents if signal.dim() == 5 else latents[0]
 
     def decode(self, latents: Float[Tensor, "*b c lt lh lw"]) -> Float[Tensor, "*b 3 t h w"]:
         """The whole clip of 1 + 4 (lt - 1) frames; values may leave [-1, 1] a little."""
         batched = latents if latents.dim() == 5 else latents[None]
-        signal, _ = self.run_decoder(batched)
+        signal, _ = self.run_decoder(with_first_frame(batched, self.alignment.T))
         return signal if latents.dim() == 5 else signal[0]
 
     def decode_stream(self, chunks: Iterable[Float[Tensor, "c _t h w"]]) -> Iterator[Float[Tensor, "3 _t _h _w"]]:
@@ -263,5 +298,6 @@ class Autoencoder(nn.Module):
         """
         state: State | None = None
         for chunk in chunks:
-            signal, state = self.run_decoder(chunk[None], state, state is None)
+            batched = chunk[None] if state is not None else with_first_frame(chunk[None], self.alignment.T)
+            signal, state = self.run_decoder(batched, state, state is None)
             yield signal[0]

@@ -54,10 +54,10 @@ def attend(
 
 def _attend_batched(q, k, v, q_offsets: tuple[int, ...], k_offsets: tuple[int, ...]) -> Tensor:
     groups, order = plan(q_offsets, k_offsets, q.device)
-    kind = v.dtype if v.is_cuda else torch.float32
+    dtype = v.dtype if v.is_cuda else torch.float32
     # On a CPU the half-precision kernel is four times slower than the float32 one, forward and backward.
     with torch.autocast(q.device.type, enabled=False):
-        outs = [group.attend(q.to(kind), k.to(kind), v.to(kind)) for group in groups]
+        outs = [group.attend(q.to(dtype), k.to(dtype), v.to(dtype)) for group in groups]
         out = outs[0] if len(outs) == 1 else torch.cat(outs)
         return (out if order is None else out.index_select(0, order)).to(v.dtype)
 

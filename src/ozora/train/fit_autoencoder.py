@@ -63,7 +63,7 @@ class Windows:
 
 
 def pyramid_loss(difference: Float[Tensor, "b 3 t h w"], num_levels: int = 3) -> Float[Tensor, ""]:
-    """L1 of the Laplacian pyramid of a difference: every scale's detail counts alike (Bojanowski et al. 2018, eq. 4)."""
+    """L1 of the Laplacian pyramid of a difference: every scale counts alike (Bojanowski et al. 2018, eq. 4)."""
     x, total = difference.flatten(1, 2), difference.new_zeros(())
     for _ in range(num_levels):
         coarse = F.avg_pool2d(x, 2)
@@ -98,7 +98,11 @@ def autoencoder_loss(
 
 @torch.no_grad()
 def latent_statistics(network: Autoencoder, reader: ShardReader, split: str) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of each latent channel over whole clips spread evenly through a split."""
+    """What to take from each latent channel and what to divide it by, over whole clips spread evenly through a split.
+
+    Not the bare standard deviation: a channel's variance is to be proportional to how far it moves pixels, and 1
+    on average, so that what matters most is noised last and weighs most in the transformer's loss.
+    """
     indices = reader.indices(split)
     total, square, count = torch.zeros(0), torch.zeros(0), 0
     for index in indices[:: max(1, len(indices) // NUM_CLIPS_FOR_STATISTICS)]:
@@ -110,7 +114,8 @@ def latent_statistics(network: Autoencoder, reader: ShardReader, split: str) -> 
         count += latents.shape[1]
     mean = total / count
     std = (square / count - mean.square()).clamp(min=1e-8).sqrt()
-    return mean.tolist(), std.tolist()
+    amplitude = (network.channel_weight / network.channel_weight.mean()).sqrt()
+    return mean.tolist(), (std / amplitude).tolist()
 
 
 def fit_autoencoder(fit: AutoencoderFit, data: Path, out: Path, resume: bool = False) -> Path:
@@ -153,7 +158,7 @@ def fit_autoencoder(fit: AutoencoderFit, data: Path, out: Path, resume: bool = F
     # loop
     time_to_save, time_to_show = Every(run.save_seconds), Every(run.sample_seconds)
     step = first_step
-    with Metrics(work, fit.name, run.num_steps, first_step, run.print_seconds) as metrics, Interruption() as interruption:
+    with Metrics(work, fit.name, run.num_steps, step, run.print_seconds) as metrics, Interruption() as interruption:
         while step < run.num_steps and not interruption.asked:
             signal = windows.batch(step).to(device)
             with torch.autocast(device.type, torch.bfloat16, enabled=run.autocast):
@@ -178,6 +183,9 @@ def fit_autoencoder(fit: AutoencoderFit, data: Path, out: Path, resume: bool = F
     # export
     network.load_state_dict(ema.weights)
     network = network.to("cpu").eval()
+    examples = windows.examples(NUM_CLIPS_FOR_COMPONENTS)
+    if examples.shape[2] > 1:
+        network.align_first_frame(examples)
     mean, std = latent_statistics(network, windows.reader, fit.split)
     config = ModelConfig(
         name=fit.name,

@@ -1,5 +1,8 @@
 """How does a scene become a MuJoCo model? Shapes, masses, joints and the springs that stand for impacts."""
 
+# pyright: reportAttributeAccessIssue=false
+# MuJoCo's names come from compiled modules that pyright does not see.
+
 import mujoco
 import numpy as np
 
@@ -11,7 +14,7 @@ _MESHES = {"cone": cone_points, "ramp": wedge_points}
 
 
 def compile_scene(scene: Scene, step: float) -> mujoco.MjModel:
-    """A model whose body k + 1 is body k of the scene and whose geom 0 is the floor, stepping ``step`` seconds at a time.
+    """A model whose body k + 1 is the scene's body k and whose geom 0 is the floor, with steps of ``step`` seconds.
 
     Raises ``ValueError`` for what MuJoCo refuses: two bodies of one name, a size that is not positive.
     """
@@ -23,9 +26,9 @@ def compile_scene(scene: Scene, step: float) -> mujoco.MjModel:
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_EULER
     floor = spec.worldbody.add_geom(type=mujoco.mjtGeom.mjGEOM_PLANE, size=np.array([50.0, 50.0, 1.0]))
     floor.condim = 1
-    for body in scene.bodies:
-        _add_body(spec, body)
     try:
+        for body in scene.bodies:
+            _add_body(spec, body)
         return spec.compile()
     except ValueError as error:
         raise ValueError(f"MuJoCo refuses the scene {scene.family} {scene.seed}: {error}") from error
@@ -73,7 +76,7 @@ def _add_body(spec: mujoco.MjSpec, body: Body) -> None:
 
 
 def _damping(bounce: float) -> float:
-    """The damping (1/s) of a spring whose mass leaves with a share ``bounce`` of its speed: ln e = -pi z / sqrt(1 - z2)."""
+    """Damping (1/s) of a spring whose mass leaves with a share e of its speed: ln e = -pi z / sqrt(1 - z2)."""
     log = np.log(min(max(bounce, 0.02), 1.0))
     ratio = -log / np.sqrt(np.pi**2 + log**2)
     return float(2 * ratio * np.sqrt(_STIFFNESS))

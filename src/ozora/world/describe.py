@@ -11,7 +11,7 @@ import numpy as np
 from ozora.data.record import Caption, EventFacts, Facts, ObjectFacts
 from ozora.world.camera import pose
 from ozora.world.scene import Scene, Trajectory
-from ozora.world.story import Actor, Deed, overlap, prop_deeds, read_story
+from ozora.world.story import VIEWS, Actor, Deed, overlap, prop_deeds, read_story, views
 from ozora.world.wording import (
     CAMERA_PHRASES,
     CAMERA_SENTENCES,
@@ -78,7 +78,9 @@ def read_facts(scene: Scene, trajectory: Trajectory) -> Facts:
     """What the clip shows. ``event`` is a word of ``EVENT_DEEDS``, or "rest" where none of them came true."""
     actors = read_story(scene, trajectory)
     names = [actor.body.name for actor in actors]
-    told = [event for event in trajectory.events if event.subject in names and event.time <= scene.seconds]
+    seen = {event for name in names for event in views(scene, name, trajectory.events)}
+    told = [event for event in trajectory.events if event in seen or event.kind not in VIEWS]
+    told = [event for event in told if event.subject in names and event.time <= scene.seconds]
     events = tuple(
         EventFacts(
             event.kind,

@@ -14,6 +14,7 @@ _HIT_SPEED = 0.15  # m/s of change in a body's speed
 _STOP_SPEED = 0.06
 _MOVING_SPEED = 0.3
 _UPRIGHT, _TOPPLED = 0.9, 0.6  # cosines of the tilt
+_SETTLED = 0.03  # seconds until what touches from the beginning has found its place
 _APART = 0.25  # seconds between two hits of one pair that count as two
 
 
@@ -108,7 +109,7 @@ def _hits(scene: Scene, run: Run) -> list[Event]:
     latest: dict[frozenset[str], float] = {}
     for contact in run.contacts:
         pair = frozenset((contact.a, contact.b))
-        if "floor" in pair or contact.time <= run.times[1]:
+        if "floor" in pair or contact.time <= _SETTLED:
             continue
         a, b = scene.index(contact.a), scene.index(contact.b)
         roles = {scene.bodies[a].role, scene.bodies[b].role}
@@ -122,7 +123,9 @@ def _hits(scene: Scene, run: Run) -> list[Event]:
         if "prop" in roles:
             prop, thing = (a, b) if scene.bodies[a].role == "prop" else (b, a)
             change = run.change(thing, contact.time)
-            if scene.bodies[prop].shape in ("patch", "ramp") or np.linalg.norm(change[:2]) < max(_HIT_SPEED, abs(change[2])):
+            if scene.bodies[prop].shape in ("patch", "ramp") or np.linalg.norm(change[:2]) < max(
+                _HIT_SPEED, abs(change[2])
+            ):
                 continue
             subject, other = thing, prop
         else:
@@ -155,7 +158,7 @@ def _views(scene: Scene, trajectory: Trajectory, k: int, seen_from: list[Pose]) 
 
 
 def _view(scene: Scene, trajectory: Trajectory, k: int, i: int, seen: Pose) -> tuple[str, str | None]:
-    """"seen", "hidden" (with the name of what hides it), "out" of frame or "absent", of body ``k`` at frame ``i``."""
+    """ "seen", "hidden" (with the name of what hides it), "out" of frame or "absent", of body ``k`` at frame ``i``."""
     if not trajectory.visible[i, k]:
         return "absent", None
     body = scene.bodies[k]

@@ -29,7 +29,7 @@ FAMILY_FUNCTIONS: dict[str, Callable[[Lot], Plan]] = {
 }
 _MEETINGS = ("collide", "topple", "orbit", "stream", "consume")
 # Fewest and most objects of a family.
-NUM_OBJECTS: dict[str, tuple[int, int]] = dict.fromkeys(FAMILIES, (1, 4)) | dict.fromkeys(_MEETINGS, (2, 4))
+NUM_OBJECTS: dict[str, tuple[int, int]] = {name: (2 if name in _MEETINGS else 1, 4) for name in FAMILIES}
 STATIC_SHARE = 0.65  # of scenes, where every camera is allowed
 
 
@@ -48,10 +48,10 @@ def sample_scene(
 ) -> Scene:
     """Draw a scene of a family.
 
-    ``num_objects`` None draws one or two, or as few as the family allows (see NUM_OBJECTS). ``cameras`` are (motion, direction)
-    pairs of CAMERAS; a static one, where allowed among others, is drawn STATIC_SHARE of the time. Raises ``ValueError`` for an
-    unknown family, shape, colour or camera, for shapes of which none suits the family, and for a number of objects outside
-    NUM_OBJECTS.
+    ``num_objects`` None draws one or two, or as few as the family allows (see NUM_OBJECTS). ``cameras`` are (motion,
+    direction) pairs of CAMERAS; a static one, where allowed among others, is drawn STATIC_SHARE of the time. Raises
+    ``ValueError`` for an unknown family, shape, colour or camera, for shapes of which none suits the family, and for
+    a number of objects outside NUM_OBJECTS.
     """
     _check(family, num_objects, shapes, colors, cameras, width, height)
     rng = np.random.default_rng([zlib.crc32(family.encode()), seed])
@@ -101,7 +101,7 @@ def _camera(lot: Lot, plan: Plan, cameras: Sequence[tuple[str, str]]) -> Camera:
         motion=motion,
         direction=direction,
         look_at=(0.0, 0.0, float(look_height)),
-        azimuth=90.0 + lot.uniform(-7, 7),
+        azimuth=90.0 + lot.uniform(-7.0, 7.0),
         elevation=lot.uniform(*plan.elevation),
         distance=float(distance * (1.0 if motion == "static" else 1.05)),
         field_of_view=view,

@@ -85,7 +85,9 @@ def collide(lot: Lot) -> Plan:
     place = sign * lot.uniform(-0.12, 0.12)
     reach = striker.half_extents[0] + target.half_extents[0]
     lies = target.shape in ROLLERS and target.shape != "sphere" and lot.chance(0.5)
-    target = replace(target, position=on_floor(target, place, 0.0, lies), quaternion=LYING if lies else (1, 0, 0, 0))
+    target = replace(
+        target, position=on_floor(target, place, 0.0, lies), quaternion=LYING if lies else (1.0, 0.0, 0.0, 0.0)
+    )
     start = place - sign * (reach + gap)
     if striker.shape in ROLLERS and (striker.shape != "cylinder" or lot.chance(0.5)):
         striker = rolling(replace(striker, friction=0.6), start, 0.0, sign * speed)
@@ -98,12 +100,19 @@ def collide(lot: Lot) -> Plan:
 
 def ramp(lot: Lot) -> Plan:
     """An object rolls or slides down a ramp and on; a second one may stand in its way."""
-    sign, angle = lot.sign(), np.radians(lot.uniform(15, 22))
+    sign, angle = lot.sign(), np.radians(lot.uniform(15.0, 22.0))
     length = lot.uniform(1.15, 1.3) * min(1.3, lot.half_width)
     height, left = length * float(np.tan(angle)), -1.05 * lot.half_width
     middle = sign * (left + length / 2)
     slope = Body(
-        "ramp", "ramp", lot.prop_color(), 1.0, (middle, 0.0, height / 2), "prop", (length / 2, 0.42, height / 2), fixed=True
+        "ramp",
+        "ramp",
+        lot.prop_color(),
+        1.0,
+        (middle, 0.0, height / 2),
+        "prop",
+        (length / 2, 0.42, height / 2),
+        fixed=True,
     )
     if sign < 0:
         slope = replace(slope, quaternion=(0.0, 0.0, 0.0, 1.0))
@@ -143,7 +152,14 @@ def topple(lot: Lot) -> Plan:
         shift = lot.uniform(-0.04, 0.04) if top > 0 else 0.0
         bodies.append(replace(body, position=(place + shift, 0.0, top + half)))
         top += 2 * half
-    striker = lot.object(0, lot.shape(("sphere", "cube", "cylinder", "ellipsoid")), size=lot.uniform(0.25, 0.3), friction=0.05, bounce=0.4, density=900.0)
+    striker = lot.object(
+        0,
+        lot.shape(("sphere", "cube", "cylinder", "ellipsoid")),
+        size=lot.uniform(0.25, 0.3),
+        friction=0.05,
+        bounce=0.4,
+        density=900.0,
+    )
     gap = min(lot.uniform(0.25, 0.45) * speed, 0.8 * lot.half_width - 0.45)
     start = place - sign * (striker.half_extents[0] + bodies[0].half_extents[0] + gap)
     if striker.shape == "sphere":
@@ -180,7 +196,7 @@ def hide(lot: Lot) -> Plan:
 
 def swing(lot: Lot) -> Plan:
     """An object hangs on a rod from above and swings; sometimes it strikes another that stands in its way."""
-    sign, angle = lot.sign(), np.radians(lot.uniform(32, 58))
+    sign, angle = lot.sign(), np.radians(lot.uniform(32.0, 58.0))
     body = lot.object(0, lot.shape(), bounce=0.7)
     top = 1.72 * lot.half_height - 0.12
     length = min(lot.uniform(0.75, 1.05), top - body.size - 0.12)
@@ -205,6 +221,9 @@ def rest(lot: Lot) -> Plan:
     places, bodies = row(lot, lot.num_objects), []
     for i, place in enumerate(places):
         body = lot.object(i, lot.shape(), size=lot.size() * 1.1, friction=0.9, rolling_friction=0.02)
-        body = replace(body, position=on_floor(body, place, lot.uniform(-0.2, 0.25)), quaternion=lot.yaw())
+        depth = lot.uniform(-0.2, 0.25)
+        if lot.num_objects > 2:  # neighbours stand in front of and behind each other
+            depth = (-0.3, 0.3)[sorted(places).index(place) % 2] + 0.2 * depth
+        body = replace(body, position=on_floor(body, place, depth), quaternion=lot.yaw())
         bodies.append(body)
     return Plan(tuple(bodies), {"speed": 0.0}, look_height=low_view(lot))

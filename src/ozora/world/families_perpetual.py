@@ -14,17 +14,20 @@ from ozora.world.scene import Body
 
 def pendulum(lot: Lot) -> Plan:
     """A long pendulum; several hang side by side and hand the swing on, as in Newton's cradle."""
-    sign, angle = lot.sign(), np.radians(lot.uniform(30, 42))
+    sign, angle = lot.sign(), np.radians(lot.uniform(30.0, 42.0))
     top = 2.0 * lot.half_height - 0.1
     size = lot.size() * 0.9
     length = min(lot.uniform(1.15, 1.35), top - size - 0.12)
-    bodies = []
-    for i in range(lot.num_objects):
-        place = sign * (i - (lot.num_objects - 1) / 2) * 2 * size
-        body = lot.object(i, lot.shape(), size=size, bounce=0.9, friction=0.0, density=300.0)
-        # What hangs beside others touches them at its widest.
-        place *= body.half_extents[0] / body.size if lot.num_objects > 1 else 1.0
-        bodies.append(hanging(body, (place, 0.0, top), length, -sign * angle if i == 0 else 0.0))
+    hung = [
+        lot.object(i, lot.shape(), size=size, bounce=0.9, friction=0.0, density=300.0) for i in range(lot.num_objects)
+    ]
+    # Each touches the next at its widest.
+    widths = np.array([2 * body.half_extents[0] for body in hung])
+    places = np.cumsum(widths) - widths / 2 - widths.sum() / 2
+    bodies = [
+        hanging(body, (float(sign * place), 0.0, top), length, -sign * angle if i == 0 else 0.0)
+        for i, (body, place) in enumerate(zip(hung, places, strict=True))
+    ]
     bar = beam((0.0, 0.0, top), lot)
     bar = replace(bar, stretch=(0.2 + size * lot.num_objects, 0.05, 0.04))
     speed = float(np.sqrt(2 * 9.81 * length * (1 - np.cos(angle))))
@@ -36,7 +39,9 @@ def conveyor(lot: Lot) -> Plan:
     """Objects stand on a belt that carries them along."""
     sign, speed = lot.sign(), lot.uniform(0.35, 0.75) * lot.half_width
     high = lot.uniform(0.12, 0.2)
-    belt = Body("belt", "belt", lot.prop_color(), 1.0, (0.0, 0.0, high + 0.01), "prop", (12.0, 0.36, high), density=2000.0)
+    belt = Body(
+        "belt", "belt", lot.prop_color(), 1.0, (0.0, 0.0, high + 0.01), "prop", (12.0, 0.36, high), density=2000.0
+    )
     belt = replace(belt, drive=sign * speed, velocity=(sign * speed, 0.0, 0.0))
     bodies, place = [], lot.uniform(-0.35, 0.0) * lot.half_width
     for i in range(lot.num_objects):

@@ -83,7 +83,7 @@ def mark(lot: Lot) -> Plan:
     depth = (painter.size + target.size) * lot.uniform(1.25, 1.5) if missed else lot.uniform(-0.04, 0.04)
     target = replace(target, position=on_floor(target, sign * lot.uniform(0.0, 0.2), depth), quaternion=lot.yaw())
     start = target.position[0] - sign * (target.size + painter.size + lot.uniform(0.3, 0.5) * speed)
-    others = [bystander(lot, i, 0.75) for i in range(2, lot.num_objects)]
+    others = [bystander(lot, i, 1.2 if missed else 0.75) for i in range(2, lot.num_objects)]
     mover = _mover(lot, painter, start, 0.0, sign * speed)
     return Plan((mover, target, *others), facts | {"on": "object"}, look_height=low_view(lot))
 

@@ -8,7 +8,7 @@ import itertools
 import numpy as np
 from jaxtyping import Float
 
-OCTANTS: tuple[tuple[int, int, int], ...] = tuple(itertools.product((-1, 1), repeat=3))
+OCTANTS: tuple[tuple[int, ...], ...] = tuple(itertools.product((-1, 1), repeat=3))
 # Shapes that can come apart: eighths of a box, of a ball, of a drum and of a cone are convex.
 BREAKABLE: tuple[str, ...] = ("sphere", "cube", "cylinder", "cone", "ellipsoid")
 

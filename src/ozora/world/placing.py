@@ -38,11 +38,14 @@ def row(lot: Lot, num: int) -> list[float]:
 
 
 def bystander(lot: Lot, i: int, depth: float) -> Body:
-    """An object at rest behind the scene's middle."""
+    """Object ``i`` at rest behind the scene's middle, apart from other bystanders."""
     body = lot.object(i, lot.shape(), friction=0.9, rolling_friction=0.02)
-    side = (-1.0) ** i * (1 if lot.colors[0] < lot.colors[i] else -1)
+    side = (-1.0) ** i * (1.0 if lot.colors[0] < lot.colors[i] else -1.0)
     place = side * lot.uniform(0.25, 0.6) * lot.half_width
-    return replace(body, position=on_floor(body, place, depth + 0.3 * (i // 3)), quaternion=lot.yaw())
+    if lot.num_objects > 2:  # a row of places, one for each
+        share = (i - 1) / (lot.num_objects - 2) - 0.5
+        place = share * 1.3 * lot.half_width + lot.uniform(-0.05, 0.05)
+    return replace(body, position=on_floor(body, place, depth), quaternion=lot.yaw())
 
 
 def rolling(body: Body, x: float, y: float, speed: float) -> Body:
@@ -69,7 +72,7 @@ def beam(pivot: tuple[float, float, float], lot: Lot) -> Body:
 
 def leaning(lot: Lot, largest: float) -> tuple[float, float, float, float]:
     """Any yaw, and a tilt of at most ``largest`` radians."""
-    yaw, tilt, about = lot.uniform(-np.pi, np.pi), lot.uniform(0, largest), lot.uniform(-np.pi, np.pi)
+    yaw, tilt, about = lot.uniform(-np.pi, np.pi), lot.uniform(0.0, largest), lot.uniform(-np.pi, np.pi)
     turn, lean = (np.cos(yaw / 2), np.sin(yaw / 2)), (np.cos(tilt / 2), np.sin(tilt / 2))
     x, y = lean[1] * np.cos(about), lean[1] * np.sin(about)
     # The yaw first, then the lean about a horizontal axis.

@@ -1,8 +1,12 @@
 """What does a trajectory look like? Frames, masks and depth, from MuJoCo's renderer.
 
-One renderer serves every scene: its model holds the floor, the textures and the meshes, and a scene's bodies are written straight
-into the list of things to draw. (Compiling a model and making a context for every scene costs more than the frames do.)
+One renderer serves every scene: its model holds the textures and the meshes, and a scene's floor and bodies are written
+straight into the list of things to draw. (Compiling a model and making a context for every scene costs more than the
+frames do.)
 """
+
+# pyright: reportAttributeAccessIssue=false
+# MuJoCo's names come from compiled modules that pyright does not see.
 
 import os
 import sys
@@ -19,6 +23,7 @@ from ozora.world.scene import COLORS, FLOORS, PALETTE, PROP_COLORS, SKIES, Body,
 
 LARGEST_SIDE = 1024  # pixels, of a picture as rendered
 _NEAR, _FAR = 0.05, 120.0  # metres
+_UNLABELLED = 255  # MuJoCo writes this number plus one into red (low byte) and green: no red is left
 _FLOOR = 60.0  # metres, half of the floor's side
 _SKY_ROWS = 64
 _PALETTE_RGB = np.array([{**COLORS, **PROP_COLORS}[name] for name in PALETTE])
@@ -35,8 +40,8 @@ _ROD_RADIUS = 0.014  # metres
 def render(scene: Scene, trajectory: Trajectory, *, oversample: int = 2, shadows: bool = True) -> Clip:
     """Frames of the scene, each rendered ``oversample`` times larger and averaged down.
 
-    Pixels are identical from call to call with one MuJoCo version on one OpenGL driver. Raises ``ValueError`` for a scene whose
-    frames, oversampled, are larger than LARGEST_SIDE.
+    Pixels are identical from call to call with one MuJoCo version on one OpenGL driver. Raises ``ValueError`` for a
+    scene whose frames, oversampled, are larger than LARGEST_SIDE.
     """
     width, height = scene.width * oversample, scene.height * oversample
     stage = _prepared(scene, width, height)
@@ -108,7 +113,14 @@ class _Stage:
         self.sky = name
 
     def draw(
-        self, scene: Scene, trajectory: Trajectory, i: int, seen_from: Pose, *, shadows: bool = True, labels: bool = False
+        self,
+        scene: Scene,
+        trajectory: Trajectory,
+        i: int,
+        seen_from: Pose,
+        *,
+        shadows: bool = True,
+        labels: bool = False,
     ) -> None:
         """Frame ``i`` into the off-screen buffer; ``labels`` writes body number + 1 in red instead of colours."""
         self.eye.lookat[:] = seen_from.position + seen_from.forward
@@ -136,9 +148,9 @@ class _Stage:
     def _draw_floor(self, name: str) -> None:
         # A flat box: MuJoCo's infinite plane is a fine grid, which costs four times what all the rest does.
         floor = self._add(mujoco.mjtGeom.mjGEOM_BOX, np.array([_FLOOR, _FLOOR, 0.5]), np.array([0.0, 0.0, -0.5]))
-        floor.category = mujoco.mjtCatBit.mjCAT_STATIC
+        floor.category = mujoco.mjtCatBit.mjCAT_DECOR  # takes shadows and casts none, so none on itself
         floor.specular = 0.0
-        floor.segid = -1
+        floor.segid = _UNLABELLED
         one, other = FLOORS[name]
         if one == other:
             floor.rgba[:3] = one
@@ -185,9 +197,9 @@ class _Stage:
         geom = self._add(mujoco.mjtGeom.mjGEOM_CYLINDER, size, (top + bottom) / 2)
         geom.mat[:] = np.stack([side, np.cross(along, side), along], axis=1)
         geom.rgba[:] = (0.30, 0.30, 0.31, 1.0)
-        geom.segid = -1
+        geom.segid = _UNLABELLED
 
-    def _add(self, kind: int, size: np.ndarray, position: np.ndarray) -> mujoco.MjvGeom:
+    def _add(self, kind: mujoco.mjtGeom, size: np.ndarray, position: np.ndarray) -> mujoco.MjvGeom:
         geom = self.drawing.geoms[self.drawing.ngeom]
         mujoco.mjv_initGeom(geom, kind, np.ones(3), position, np.eye(3).reshape(-1), np.ones(4, np.float32))
         geom.size[:] = size  # half extents for every kind, unlike the numbers that mjv_initGeom takes
@@ -243,7 +255,7 @@ def _sky_faces(name: str) -> UInt8[np.ndarray, "rows columns 3"]:
     """Six faces, one below the other: right, left, up, down, front, back; horizon in the middle of the sides."""
     top, horizon = (np.array(c) * 255 for c in SKIES[name])
     height = np.clip(1 - 2 * (np.arange(_SKY_ROWS) + 0.5) / _SKY_ROWS, 0, 1)[:, None]
-    side = np.broadcast_to((horizon + (top - horizon) * height ** 0.7)[:, None], (_SKY_ROWS, _SKY_ROWS, 3))
+    side = np.broadcast_to((horizon + (top - horizon) * height**0.7)[:, None], (_SKY_ROWS, _SKY_ROWS, 3))
     up, down = np.broadcast_to(top, side.shape), np.broadcast_to(horizon, side.shape)
     return np.concatenate([side, side, up, down, side, side]).round().astype(np.uint8)
 
@@ -296,6 +308,6 @@ def _stage_xml() -> str:
     {pieces}
   </asset>
   <worldbody>
-    <light type="directional" castshadow="true" ambient="0 0 0" diffuse="0.36 0.36 0.36" specular="0.4 0.4 0.4" pos="0 0 5"/>
+    <light type="directional" pos="0 0 5" ambient="0 0 0" diffuse="0.36 0.36 0.36" specular="0.4 0.4 0.4"/>
   </worldbody>
 </mujoco>"""

@@ -1,4 +1,4 @@
-"""What may a family choose from when it draws a scene by lot? Sizes, colours and shapes that fit the frame and the request."""
+"""What may a family choose from when it draws a scene by lot? Sizes, colours and shapes that fit frame and request."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ class Plan:
     """What a family decided: bodies, what to record, and where a camera should look from."""
 
     bodies: tuple[Body, ...]
-    parameters: Mapping[str, float | str] = field(default_factory=dict)
+    parameters: Mapping[str, float | int | str] = field(default_factory=dict)
     gravity: float = 9.81
     look_height: float | None = None  # metres; None is the usual one, with the floor in the lower third
     zoom: float = 1.0  # above 1 the camera stands closer

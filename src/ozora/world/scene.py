@@ -1,8 +1,8 @@
 """What is a simulated scene, and what happened in it?
 
-A ``Scene`` is the whole specification: with one MuJoCo version it simulates bit-identically. A ``Trajectory`` is what really
-happened: poses at every frame, contacts, events. Lengths are metres, times seconds, masses kilograms, angles degrees. The floor
-is z = 0, +x is to the right and +y away from a camera at azimuth 90.
+A ``Scene`` is the whole specification: with one MuJoCo version it simulates bit-identically. A ``Trajectory`` is what
+really happened: poses at every frame, contacts, events. Lengths are metres, times seconds, masses kilograms, angles
+degrees. The floor is z = 0, +x is to the right and +y away from a camera at azimuth 90.
 """
 
 import json
@@ -47,8 +47,8 @@ SHAPES: dict[str, Vector] = {
     "capsule": (0.62, 0.62, 1.20),
     "ellipsoid": (1.15, 0.80, 0.80),
 }
-# Props have size 1 and their half extents in metres as ``stretch``. All are boxes but the ramp, a wedge that falls towards its
-# own +x, and the patch, a disc painted on the floor that nothing can stumble over.
+# Props have size 1 and their half extents in metres as ``stretch``. All are boxes but the ramp, a wedge that falls
+# towards its own +x, and the patch, a disc painted on the floor that nothing can stumble over.
 PROP_SHAPES: tuple[str, ...] = ("wall", "ramp", "belt", "beam", "table", "patch")
 
 # Two tones of the checker, equal for a plain floor.
@@ -116,10 +116,10 @@ EVENTS: tuple[str, ...] = (
 class Body:
     """One thing in a scene, at its state at time 0.
 
-    An ``object`` is what a caption speaks of; a ``prop`` is scenery; a ``piece`` is unseen until the body named ``part_of``
-    breaks. ``pivot`` hangs the body on a rod from that point, swinging about the y axis. ``reaction`` is what an impact of at
-    least ``threshold`` m/s (impulse over own mass) does to it: "break", "consume" (it is removed) or "mark" (it takes the
-    striker's colour); "" is nothing.
+    An ``object`` is what a caption speaks of; a ``prop`` is scenery; a ``piece`` is unseen until the body named
+    ``part_of`` breaks. ``pivot`` hangs the body on a rod from that point, swinging about the y axis. ``reaction`` is
+    what an impact of at least ``threshold`` m/s (impulse over own mass) does to it: "break", "consume" (it is
+    removed) or "mark" (it takes the striker's colour); "" is nothing.
     """
 
     name: str
@@ -135,7 +135,7 @@ class Body:
     density: float = 300.0  # kg/m3
     friction: float = 0.6
     rolling_friction: float = 0.0  # metres; 0 rolls for ever
-    bounce: float = 0.3  # speed after / speed before an impact, 0 to 1
+    bounce: float = 0.3  # speed after / speed before an impact, 0 to 1; kept to within 0.05
     fixed: bool = False  # immovable
     pivot: Vector | None = None
     drive: float = 0.0  # m/s along x: a belt that moves whatever touches it
@@ -176,8 +176,8 @@ class Camera:
 class Scene:
     """The complete specification. ``parameters`` holds what was drawn and what a split or a caption asks for.
 
-    ``parameters["speed"]`` (m/s) is always there: the fastest speed that was asked for, 0 where nothing moves. A travelling
-    family also has ``parameters["direction"]``, "left" or "right" as the camera sees it at time 0.
+    ``parameters["speed"]`` (m/s) is always there: the fastest speed that was asked for, 0 where nothing moves. A
+    travelling family also has ``parameters["direction"]``, "left" or "right" as the camera sees it at time 0.
     """
 
     family: str
@@ -192,7 +192,7 @@ class Scene:
     height: int = 64
     num_frames: int = 17
     fps: float = 8.0
-    parameters: Mapping[str, float | str] = field(default_factory=dict)
+    parameters: Mapping[str, float | int | str] = field(default_factory=dict)
 
     @property
     def objects(self) -> tuple[Body, ...]:

@@ -1,11 +1,14 @@
 """What happens in a scene? MuJoCo steps it, and we write down poses, contacts and events.
 
-Rigid bodies, rolling and sliding friction, rods and impacts are MuJoCo's. Three things are added between its steps: a body
-that reacts to an impact (it breaks into eighths, is consumed, or is marked with a colour), a body that enters late, and the
-pull of an attracting centre. An impact's strength is the impulse of one touch in its first 50 ms, less what bears the body's
-weight, over the body's mass: for a body that strikes a floor and rebounds with restitution e it is (1 + e) times the impact
-speed.
+Rigid bodies, rolling and sliding friction, rods and impacts are MuJoCo's. Three things are added between its steps: a
+body that reacts to an impact (it breaks into eighths, is consumed, or is marked with a colour), a body that enters
+late, and the pull of an attracting centre. An impact's strength is the impulse of one touch in its first 50 ms, less
+what bears the body's weight, over the body's mass: for a body that strikes a floor and rebounds with restitution e it
+is (1 + e) times the impact speed.
 """
+
+# pyright: reportAttributeAccessIssue=false
+# MuJoCo's names come from compiled modules that pyright does not see.
 
 from dataclasses import dataclass, replace
 
@@ -30,8 +33,8 @@ _FREE = mujoco.mjtJoint.mjJNT_FREE
 def simulate(scene: Scene) -> Trajectory:
     """Run the scene from its first frame to its last. Bit-identical from run to run with one MuJoCo version.
 
-    Raises ``ValueError`` for a scene without frames, one that MuJoCo refuses (two bodies of one name, a size that is not
-    positive), or one that becomes unstable.
+    Raises ``ValueError`` for a scene without frames, one that MuJoCo refuses (two bodies of one name, a size that is
+    not positive), or one that becomes unstable.
     """
     if scene.num_frames < 1 or not scene.fps > 0:
         raise ValueError(
@@ -45,7 +48,7 @@ def simulate(scene: Scene) -> Trajectory:
         position, quaternion, velocity, spin = world.state()
         scale = world.scale()
         frames.append((position, quaternion, velocity, spin, world.present & (scale > 0), scale, world.color.copy()))
-    position, quaternion, velocity, spin, visible, scale, color = (np.array(column) for column in zip(*frames, strict=True))
+    position, quaternion, velocity, spin, visible, scale, color = (np.array(c) for c in zip(*frames, strict=True))
     if not np.isfinite(position).all() or np.abs(velocity).max(initial=0) > 1e3:
         raise ValueError(f"the scene {scene.family} {scene.seed} became unstable; use softer or slower bodies")
     run = world.run()
@@ -131,7 +134,8 @@ class _World:
         """All steps so far."""
         open_ones = [self._contact(pair, touch) for pair, touch in self.touches.items()]
         contacts = sorted(self.contacts + open_ones, key=lambda contact: (contact.time, contact.a, contact.b))
-        times, position, twist, centers, upright, present, touching = (np.array(c) for c in zip(*self.steps, strict=True))
+        columns = [np.array(column) for column in zip(*self.steps, strict=True)]
+        times, position, twist, centers, upright, present, touching = columns
         velocity = _velocity(position, twist, centers) * present[..., None]
         return Run(times, position, velocity, upright, present, touching, self.masses, tuple(contacts))
 
@@ -279,8 +283,8 @@ class _World:
 
 
 def _velocity(
-    position: Float[np.ndarray, "*n k 3"], twist: Float[np.ndarray, "*n k 6"], centers: Float[np.ndarray, "*n k 3"]
-) -> Float[np.ndarray, "*n k 3"]:
+    position: Float[np.ndarray, "... k 3"], twist: Float[np.ndarray, "... k 6"], centers: Float[np.ndarray, "... k 3"]
+) -> Float[np.ndarray, "... k 3"]:
     """Velocity of each body's origin; MuJoCo's spin and velocity are taken at the centre of mass of the body's tree."""
     return twist[..., 3:] + np.cross(twist[..., :3], position - centers)
 

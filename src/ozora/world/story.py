@@ -12,6 +12,7 @@ from ozora.world.camera import pose, poses, project
 from ozora.world.scene import PALETTE, Body, Event, Scene, Trajectory
 
 ROUND = ("sphere", "cylinder", "capsule", "ellipsoid", "cone")
+VIEWS = ("hidden", "appear", "leave")  # events of being seen
 _TRAVEL = 0.15  # metres: less is not called a motion
 _EDGE = 0.3  # of half the frame: further out is "left" or "right", not "middle"
 
@@ -59,7 +60,7 @@ class Actor:
 
     @property
     def size_word(self) -> str:
-        return "small" if self.body.size < 0.19 else "large" if self.body.size > 0.245 else "medium"
+        return "small" if self.body.size < 0.22 else "large" if self.body.size > 0.27 else "medium"
 
     def did(self, *kinds: str) -> bool:
         return any(deed.kind in kinds for deed in self.deeds)
@@ -68,6 +69,24 @@ class Actor:
 def read_story(scene: Scene, trajectory: Trajectory) -> tuple[Actor, ...]:
     """One actor for each object of the scene, in the scene's order."""
     return tuple(_actor(scene, trajectory, body) for body in scene.objects)
+
+
+def views(scene: Scene, name: str, events: tuple[Event, ...]) -> list[Event]:
+    """When the object went behind a wall, came into view, or left the frame, in order of time.
+
+    A wall alone hides: what lies on a ramp is within the ramp's box, but not behind the ramp.
+    """
+    kept: list[Event] = []
+    behind_other = False
+    for event in events:
+        if event.subject != name or event.kind not in VIEWS:
+            continue
+        if event.kind == "hidden":
+            behind_other = event.object is None or scene.bodies[scene.index(event.object)].shape != "wall"
+        if not (behind_other and event.kind in ("hidden", "appear")):
+            kept.append(event)
+        behind_other = behind_other and event.kind == "hidden"
+    return kept
 
 
 def prop_deeds(scene: Scene, trajectory: Trajectory) -> tuple[tuple[Body, Deed], ...]:
@@ -96,7 +115,7 @@ def _actor(scene: Scene, trajectory: Trajectory, body: Body) -> Actor:
     x, y, depth = view[0]
     half = 0.5 * body.size / (np.tan(np.radians(scene.camera.field_of_view) / 2) * depth)
     part_in_frame = depth > 0 and abs(x) < 1 + half and abs(y) < 1 + half
-    comings = [e.kind for e in trajectory.events if e.subject == body.name and e.kind in ("hidden", "leave", "appear")]
+    comings = [event.kind for event in views(scene, body.name, trajectory.events)]
     return Actor(
         body=body,
         screen=project(first, trajectory.position[:, k]),
@@ -125,24 +144,26 @@ def _deeds(scene: Scene, trajectory: Trajectory, k: int) -> tuple[Deed, ...]:
     mine = [event for event in trajectory.events if event.subject == name and event.time <= scene.seconds]
     end = next((event.time for event in mine if event.kind in ("break", "consume")), scene.seconds)
     motion = _motion(scene, trajectory, k, end)
-    toppled = any(event.kind == "topple" for event in mine)
+    # Only what falls lands and bounces: not what tips over, or slips off what it ran into.
+    kinds = {event.kind for event in mine}
+    came_down = "fall" in kinds and "topple" not in kinds
     # What does not move itself goes out of view only because the camera does.
-    deeds = [*motion, *_meetings(scene, trajectory, k), *(_comings(mine) if motion else ())]
+    deeds = [*motion, *_meetings(scene, trajectory, k), *(_comings(views(scene, name, tuple(mine))) if motion else ())]
     bounces = [event for event in mine if event.kind == "bounce"]
     for event in mine:
         if event.kind in ("break", "consume", "mark"):
             deeds.append(_reaction(scene, trajectory, event))
-        elif event.kind == "land" and event.time <= end and not toppled:
+        elif event.kind == "land" and event.time <= end and came_down:
             deeds.append(Deed("land", event.time, 1, event.object or "floor"))
         elif event.kind == "topple":
             deeds.append(Deed("topple", event.time, 2))
         elif event.kind == "stop" and motion and event.time < scene.seconds - 0.2:
             deeds.append(Deed("stop", event.time, 0))
-    if bounces and not toppled:
+    if bounces and came_down:
         deeds.append(Deed("bounce", bounces[0].time, 2, count=len(bounces)))
-    if scene.bodies[k].reaction == "break" and not any(deed.kind == "break" for deed in deeds):
-        struck = [deed for deed in deeds if deed.kind in ("land", "hit")]
-        deeds += [Deed("stay_whole", struck[0].time, 1)] if struck else []
+    if scene.bodies[k].reaction == "break" and "break" not in kinds:
+        struck = [e.time for e in trajectory.events if e.kind in ("land", "hit") and name in (e.subject, e.object)]
+        deeds += [Deed("stay_whole", struck[0], 1)] if struck else []
     return tuple(sorted(deeds, key=_order))
 
 
@@ -164,7 +185,8 @@ def _motion(scene: Scene, trajectory: Trajectory, k: int, end: float) -> list[De
         return [Deed("swing" if len(swings) > 1 else "swing_once", start, 2, way=way)] if swings else []
     if any(other.attraction > 0 and other.name != name for other in scene.bodies):
         center = next(other for other in scene.bodies if other.attraction > 0 and other.name != name)
-        return [Deed("orbit", 0.0, 2, center.name)] if _way(scene, trajectory, k, 0.0, end) else []
+        away = np.linalg.norm(trajectory.position[:, k] - trajectory.position[0, k], axis=1)
+        return [Deed("orbit", 0.0, 2, center.name)] if away.max() > _TRAVEL else []
     hit = min(_first_hit(scene, trajectory, name), end)
     falls = [event.time for event in trajectory.events if event.kind == "fall" and event.subject == name]
     deeds = [Deed("fall", falls[0], 2)] if falls and falls[0] < hit else []
@@ -174,6 +196,8 @@ def _motion(scene: Scene, trajectory: Trajectory, k: int, end: float) -> list[De
     if way and not (falls and falls[0] < body.start + 0.3):
         deeds.append(_travel(scene, trajectory, k, body.start, hit, way))
     after = _way(scene, trajectory, k, hit, end) if hit < end else ""
+    if hit < end and not (after or way or falls):
+        deeds.append(Deed("hardly", hit, 0))
     if after and not way and not falls:
         kind = "roll_off" if _travel(scene, trajectory, k, hit, end, after).kind == "roll" else "pushed"
         deeds.append(Deed(kind, hit, 1, way=after))
@@ -204,20 +228,15 @@ def _changes(trajectory: Trajectory, one: str, two: str) -> bool:
     return {one, two} in changes
 
 
-def _comings(mine: list[Event]) -> list[Deed]:
-    deeds: list[Deed] = []
+def _comings(seen: list[Event]) -> list[Deed]:
+    """The first time of each: hidden, out again, into the frame, out of the frame."""
+    deeds: dict[str, Deed] = {}
     last = ""
-    for event in mine:
-        if event.kind == "hidden":
-            deeds.append(Deed("hidden", event.time, 2, event.object or ""))
-        elif event.kind == "appear":
-            deeds.append(Deed("reappear" if last == "hidden" else "enter", event.time, 2))
-        elif event.kind == "leave":
-            deeds.append(Deed("leave", event.time, 0))
-        if event.kind in ("hidden", "appear", "leave"):
-            last = event.kind
-    kinds: set[str] = set()
-    return [deed for deed in deeds if not (deed.kind in kinds or kinds.add(deed.kind))]
+    for event in seen:
+        kind = {"hidden": "hidden", "leave": "leave"}.get(event.kind, "reappear" if last == "hidden" else "enter")
+        deeds.setdefault(kind, Deed(kind, event.time, 0 if kind == "leave" else 2, event.object or ""))
+        last = event.kind
+    return list(deeds.values())
 
 
 def _reaction(scene: Scene, trajectory: Trajectory, event: Event) -> Deed:

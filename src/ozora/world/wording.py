@@ -135,6 +135,7 @@ DEED_PHRASES: dict[str, tuple[str, ...]] = {
     "touch": ("touches {other}", "reaches {other}"),
     "roll_off": ("rolls away {way}", "rolls off {way}"),
     "pushed": ("is pushed {way}", "is knocked {way}"),
+    "hardly": ("hardly moves", "barely moves"),
     "turn_back": ("turns back", "goes back"),
     "topple": ("tips over", "topples over", "falls over"),
     "hidden": ("goes behind {other}", "disappears behind {other}", "passes behind {other}"),
