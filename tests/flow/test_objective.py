@@ -1,11 +1,11 @@
 import pytest
 import torch
 
-from ozora.flow.objective import flow_loss
+from ozora.flow.objective import SIGMA_FLOOR, flow_loss
 from ozora.flow.path import STRAIGHT, VARIANCE_PRESERVING, from_velocity, mix, to_straight, to_velocity
 
 
-def example(n=200, seed=0, low=0.05, high=0.95):
+def example(n=200, seed=0, low=SIGMA_FLOOR, high=1 - SIGMA_FLOOR):
     generator = torch.Generator().manual_seed(seed)
     clean, noise, guess = torch.randn(3, n, 5, generator=generator)
     return clean, noise, guess, low + (high - low) * torch.rand(n, generator=generator)

@@ -14,6 +14,7 @@ def network() -> Autoencoder:
     with torch.no_grad():  # zero-initialised layers would make every claim below trivially true
         for weight in network.parameters():
             weight.add_(torch.randn_like(weight) * 0.1)
+        network.alignment.copy_(-torch.eye(4)[[2, 0, 3, 1]])
     return network
 
 
@@ -89,3 +90,22 @@ def test_training_starts_at_the_best_linear_code():
     latents = network.encode(signal)
     assert (network.decode(latents) - signal).abs().max() < 1e-4
     assert (latents[:, :, 1:].std(dim=(0, 2, 3, 4)) - 1).abs().max() < 0.01
+
+
+@torch.no_grad()
+def test_alignment_changes_what_channels_mean_and_no_pixel():
+    """Make clips whose first frame has the code of the second latent, but in another order and with other signs."""
+    torch.manual_seed(0)
+    plain = Autoencoder(AutoencoderConfig(4, 16, 16, (1, 1), (1, 1))).eval()
+    codes = torch.randn(6, 4, 1, 4, 4)
+    for transform in (plain.first_frame, plain.four_frames):
+        transform.analysis.weight.copy_(torch.linalg.pinv(transform.synthesis.weight))
+        transform.analysis.bias.copy_(-transform.analysis.weight @ transform.synthesis.bias)
+    shuffled = torch.stack([codes[:, 2], -codes[:, 0], codes[:, 3], -codes[:, 1]], dim=1)
+    signal = torch.cat([plain.first_frame.decode(shuffled), plain.four_frames.decode(codes)], dim=2)
+    before = plain.decode(plain.encode(signal))
+    plain.align_first_frame(signal)
+    latents = plain.encode(signal)
+    assert (latents[:, :, 0] - codes[:, :, 0]).abs().max() < 1e-4
+    assert (latents[:, :, 0] - latents[:, :, 1]).abs().max() < 1e-4
+    assert torch.equal(plain.decode(latents), before)
