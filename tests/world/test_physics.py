@@ -187,6 +187,12 @@ def test_hidden_and_appear_are_seen_from_the_camera() -> None:
         assert first[0].object == "wall"
 
 
+def test_what_rolls_down_in_front_of_the_slope_is_not_hidden() -> None:
+    for seed in range(12):
+        scene = sample_scene("ramp", seed, num_objects=1, cameras=[("static", "")], num_frames=9)
+        assert "hidden" not in kinds(simulate(scene)), seed
+
+
 def test_a_late_body_enters_when_it_should() -> None:
     late = ball("a", z=1.0, start=0.6)
     trajectory = simulate(scene_of(late))

@@ -16,7 +16,7 @@ from jaxtyping import Bool
 from ozora.clip import Clip
 from ozora.data.record import Facts, ObjectFacts, Record
 
-EVALUATION_SEED = 20240215
+EVALUATION_SEED = 20261123
 TABLES = {
     "new": "New seeds and wording",
     "pairs": "Held-out color-shape pairs",

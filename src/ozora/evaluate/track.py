@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from ozora.evaluate.segment import Blob, blobs, color_index
+from ozora.evaluate.segment import HUES, Blob, blobs, color_index
 
 # A colour is an object's only if it is seen in this part of the frames (and in two at least, if there are two) ...
 MIN_PRESENCE = 0.15
@@ -17,11 +17,13 @@ MIN_SIBLING = 0.4
 # Two objects of one colour must be seen apart in this part of the frames that show the colour, and already in the first
 # quarter of them: what comes apart later is pieces of one.
 APART = 0.35
-# Where two colours meet, a blurred edge takes a third. A colour that is brief (seen in less than BRIEF of the frames) or small
-# (its peak below SMALL of the other's) and hardly ever seen without touching the other is such an edge.
+# Where two colours meet, a blurred edge takes a third, between them in hue. A colour is such an edge if it is brief
+# (seen in less than BRIEF of the frames) or small (its peak below SMALL of the other's), and hardly ever seen without
+# touching the other, whose hue is at most NEAR_HUE degrees away.
 BRIEF = 0.65
 SMALL = 0.4
 TOUCHING = 0.8
+NEAR_HUE = 75.0
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,8 @@ def find_tracks(frames: UInt8[np.ndarray, "t h w 3"]) -> tuple[list[Track], Int[
 
 def _is_edge(track: Track, other: Track, labels: Int[np.ndarray, "t h w"]) -> bool:
     """Whether ``track`` is no object but the blurred edge of ``other``."""
-    if track.color == other.color or track.peak >= other.peak:
+    apart = abs(HUES[track.color] - HUES[other.color])
+    if track.color == other.color or track.peak >= other.peak or min(apart, 360 - apart) > NEAR_HUE:
         return False
     if len(track.frames) >= BRIEF * len(labels) and track.peak >= SMALL * other.peak:
         return False

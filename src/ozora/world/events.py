@@ -177,7 +177,7 @@ def _view(scene: Scene, trajectory: Trajectory, k: int, i: int, seen: Pose) -> t
 
 
 def _blocked(eye: Float[np.ndarray, " 3"], point: Float[np.ndarray, " 3"], box: Body) -> bool:
-    """Whether an upright or turned box stands between the eye and a point (slab method)."""
+    """Whether a box, or a ramp, stands between the eye and a point (slab method)."""
     turn = _rotation(box.quaternion)
     start = (eye - np.array(box.position)) @ turn
     along = (point - np.array(box.position)) @ turn - start
@@ -185,6 +185,14 @@ def _blocked(eye: Float[np.ndarray, " 3"], point: Float[np.ndarray, " 3"], box: 
     half = np.array(box.half_extents)
     one, two = (-half - start) / along, (half - start) / along
     enters, leaves = np.minimum(one, two).max(), np.maximum(one, two).min()
+    if box.shape == "ramp":  # only what is below its slope, x / a + z / c < 0
+        height, climb = start[0] / half[0] + start[2] / half[2], along[0] / half[0] + along[2] / half[2]
+        if climb > 0:
+            leaves = min(leaves, -height / climb)
+        elif climb < 0:
+            enters = max(enters, -height / climb)
+        elif height > 0:
+            return False
     return bool(enters < leaves and 0 < enters < 1)
 
 
