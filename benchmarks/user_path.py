@@ -2,8 +2,8 @@
 
     python benchmarks/user_path.py
 
-Measures ``ozora --help`` and ``ozora generate`` as processes (wall time, peak memory), and the parts of the latter within one
-process. Each figure is the median of ``--repeat`` runs.
+Measures ``ozora --help`` and ``ozora generate`` as processes (wall time, peak memory), and the parts of the latter
+within one process. Each figure is the median of ``--repeat`` runs.
 """
 
 import os
@@ -27,9 +27,7 @@ def run_process(arguments: list[str]) -> tuple[float, float]:
         arguments[0],
         arguments,
         os.environ,
-        file_actions=[
-            (os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_WRONLY, 0) for number in (1, 2)
-        ],
+        file_actions=[(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_WRONLY, 0) for number in (1, 2)],
     )
     _, status, usage = os.wait4(pid, 0)
     if os.waitstatus_to_exitcode(status):

@@ -24,7 +24,7 @@ def recipe() -> TrainConfig:
     )
     transformer = TransformerFit(
         name="mini",
-        run=RunConfig(num_steps=3200, log_steps=20),
+        run=RunConfig(num_steps=2360, log_steps=20),
         network=TransformerConfig(width=256, num_blocks=8, num_heads=4),
         optimizer=OptimizerConfig(learning_rate=8e-4, warm_up_steps=100, ema_decay=0.997),
         mixture=MixtureConfig(

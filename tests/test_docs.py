@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+
 from ozora.cli import parse
 
 ROOT = Path(__file__).parents[1]

@@ -11,7 +11,7 @@ from ozora.flow.path import Kind
 NUM_BINS = 10
 SIGMA_FLOOR = 0.2
 """A clean prediction's error is divided by sigma, but by no less than this: without a bound the last trace of noise,
-which hardly shows, makes up most of the gradient (min-SNR weighting, Hang et al. 2023, whose bound of 5 is 0.3 here)."""
+which hardly shows, makes up most of the gradient (min-SNR weighting, Hang et al. 2023: a bound of 5 would be 0.31)."""
 CLEAN_BELOW = 0.04
 """Tokens with less noise than this count as known: they condition the others and carry no loss."""
 

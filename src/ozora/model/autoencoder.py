@@ -86,9 +86,7 @@ class TemporalBlock(nn.Module):
         return x + self.mix(both.contiguous(memory_format=torch.channels_last)), now[:, -1]
 
 
-def run_temporal(
-    blocks: Iterable[nn.Module], x: Tensor, num_frames: int, state: State | None
-) -> tuple[Tensor, State]:
+def run_temporal(blocks: Iterable[nn.Module], x: Tensor, num_frames: int, state: State | None) -> tuple[Tensor, State]:
     """Pass ``x`` through temporal blocks, reading and returning what each saw last."""
     seen: State = []
     for index, block in enumerate(blocks):
@@ -269,10 +267,10 @@ class Autoencoder(nn.Module):
         self, latents: Float[Tensor, "b c lt lh lw"], state: State | None = None, starts_clip: bool = True
     ) -> tuple[Float[Tensor, "b 3 t h w"], State]:
         """Decode a chunk; the state returned goes into the call that decodes the chunk after it."""
-        correction, state = self.decoder(latents, state, starts_clip)
+        correction, seen = self.decoder(latents, state, starts_clip)
         first, rest = latents.tensor_split([1 if starts_clip else 0], dim=2)
         linear = [self.first_frame.decode(first), self.four_frames.decode(rest)]
-        return torch.cat(linear, dim=2).float() + correction.float(), state
+        return torch.cat(linear, dim=2).float() + correction.float(), seen
 
     def encode(self, signal: Float[Tensor, "*b 3 t h w"]) -> Float[Tensor, "*b c lt lh lw"]:
         """Latents (the posterior's mean) of 1 + 4k frames whose sides are multiples of 16.
