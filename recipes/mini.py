@@ -6,6 +6,7 @@ Hardware: two cores with AVX-512, 8 GB of memory. Hours and losses: the model's 
 """
 
 from ozora.data.dataset import MixtureConfig
+from ozora.generate.folder import SamplingConfig
 from ozora.model.autoencoder import AutoencoderConfig
 from ozora.model.transformer import TransformerConfig
 from ozora.train.config import AutoencoderFit, RunConfig, TrainConfig, TransformerFit, WorldConfig
@@ -33,5 +34,6 @@ def recipe() -> TrainConfig:
         sigma_mean=0.2,
         reference_tokens=40,
         row_tokens=1600,
+        sampling=SamplingConfig(steps=20),
     )
     return TrainConfig("mini", (autoencoder, transformer), world=WorldConfig(5120, WorldMix.mini(), seed=1))

@@ -235,8 +235,6 @@ HELP = "Sora, open: generate clips from text, train the models that do it, judge
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; returns 0, 1 where the work failed, 2 where it was refused, 130 where it was stopped."""
     words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
-    if words[0] == "world":  # the one verb of two words
-        words[:2] = ["world build"] if words[1:2] == ["build"] else ["world build", *words[1:2]]
     try:
         with warnings_in_one_line():
             if words == ["--version"]:
@@ -256,6 +254,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parse(words: Sequence[str]) -> Callable[[], None]:
     """The verb that the words ask for, with its arguments bound; ``ValueError`` where they ask for none."""
+    words = list(words)
+    if words[:1] == ["world"]:  # the one verb of two words
+        words[:2] = ["world build"] if words[1:2] == ["build"] else ["world build", *words[1:2]]
 
     def bind(verb: Callable[..., None]) -> Callable[..., Any]:
         return functools.wraps(verb)(lambda *args, **kwargs: functools.partial(verb, *args, **kwargs))

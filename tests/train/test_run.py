@@ -13,10 +13,9 @@ from ozora.train.run import load_recipe, train
 RECIPES = Path(__file__).parents[2] / "recipes"
 
 
-@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.py")), ids=lambda path: path.stem)
-def test_recipes_are_frozen_values(path):
-    if "def recipe(" not in path.read_text():
-        pytest.skip("fits something else than a model")
+@pytest.mark.parametrize("name", ["debug", "mini"])
+def test_recipes_are_frozen_values(name):
+    path = RECIPES / f"{name}.py"
     config = load_recipe(str(path))
     assert config.name == path.stem and config == load_recipe(f"{path}:recipe")
     with pytest.raises(AttributeError):
