@@ -26,6 +26,11 @@ def test_a_folder_keeps_all_but_precision(model, tmp_path):
         assert not theirs.training and not any(p.requires_grad for p in theirs.parameters())
 
 
+def test_weights_are_as_readable_as_the_config(model, tmp_path):
+    folder = saved(model, tmp_path / "model")
+    assert len({file.stat().st_mode for file in folder.iterdir()}) == 1
+
+
 def test_saving_again_replaces_and_is_stable(model, tmp_path):
     path = saved(model, tmp_path / "tiny")
     first = {file.name: file.read_bytes() for file in path.iterdir()}

@@ -153,6 +153,8 @@ def save_folder(
         _write_weights(new, "autoencoder", autoencoder)
         if transformer is not None:
             _write_weights(new, "transformer", transformer)
+        for file in new.iterdir():  # safetensors writes files that only their owner can read
+            file.chmod((new / "config.json").stat().st_mode)
         if path.exists():
             path.rename(old)
         try:
