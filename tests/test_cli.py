@@ -5,61 +5,18 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-import torch
 
 import ozora
-from ozora import cli
-from ozora.generate.folder import ModelConfig, save_folder
 from ozora.generate.generator import Generator
-from ozora.language.encoder import load_text_encoder
 from ozora.media.place import SLUG_LENGTH, check_place, free_name, slug
 from ozora.media.provenance import read_settings
 from ozora.media.read import read_clip
-from ozora.model.autoencoder import Autoencoder, AutoencoderConfig
-from ozora.model.transformer import Transformer, TransformerConfig
+from ozora.verbs.options import merge_settings, parse_box, parse_size
 
 QUICK = ["--steps", "2", "--size", "32x32", "--seconds", "0.5"]
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory) -> str:
-    """A model folder of two tiny networks with random weights."""
-    torch.manual_seed(0)
-    autoencoder = Autoencoder(AutoencoderConfig(fine_width=8, coarse_width=16))
-    transformer = Transformer(TransformerConfig(width=32, num_blocks=1, num_heads=2))
-    for parameter in transformer.parameters():
-        torch.nn.init.normal_(parameter, std=0.1)
-    config = ModelConfig("tiny", autoencoder.config, transformer.config, autoencoder.geometry, default_size=(32, 32))
-    return str(save_folder(tmp_path_factory.mktemp("models") / "tiny", config, autoencoder, transformer, "# tiny"))
-
-
-@pytest.fixture(scope="module")
-def text_encoder():
-    return load_text_encoder()
-
-
-@pytest.fixture
-def run(model, text_encoder, tmp_path, monkeypatch, capsys):
-    """Run a command line in an empty folder; gives (status, lines on stdout, lines on stderr)."""
-    monkeypatch.setattr("ozora.generate.generator.load_text_encoder", lambda *_: text_encoder)  # read its weights once
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words: str) -> tuple[int, list[str], list[str]]:
-        words = tuple(model if word == "MODEL" else word for word in words)
-        status = cli.main(words)
-        shown = capsys.readouterr()
-        return status, shown.out.splitlines(), shown.err.splitlines()
-
-    return run
-
-
-def assert_refused(result, pattern: str, status: int = 2) -> None:
-    assert result[:2] == (status, [])
-    assert len(result[2]) == 1, result[2]
-    assert re.search(f"^ozora: error: .*{pattern}", result[2][0])
-    assert not list(Path().iterdir())
 
 
 def test_one_line_says_what_was_made(run):
@@ -94,13 +51,13 @@ def test_like_makes_the_same_file_again(run, suffix):
     assert first.read_bytes() != third.read_bytes()
 
 
-def test_settings_name_all_that_it_takes(run, model):
+def test_settings_name_all_that_it_takes(run, model_folder):
     run("generate", "a red ball", "--model", "MODEL", *QUICK, "--out", "a.gif")
     settings = read_settings(Path("a.gif"))
     expected = {"prompt": "a red ball", "seed": 0, "size": "32x32", "seconds": 0.5, "fps": 8.0, "steps": 2}
     assert settings.items() >= expected.items()
-    assert settings.items() >= {"model": model, "dtype": "float32", "negative": ""}.items()
-    assert settings["model_hash"] == Generator.load(model).hash
+    assert settings.items() >= {"model": model_folder, "dtype": "float32", "negative": ""}.items()
+    assert settings["model_hash"] == Generator.load(model_folder).hash
 
 
 def test_like_a_picture_is_a_picture(run):
@@ -124,7 +81,53 @@ def test_variation_i_is_seed_plus_i(run):
     assert (status, len(out)) == (0, 3)
     assert sorted(path.name for path in Path().iterdir()) == ["out-0.png", "out-1.png", "out-2.png"]
     run(*asked, "--seed", "6", "--out", "alone.png")
-    assert Path("alone.png").read_bytes() == Path("out-1.png").read_bytes()
+    alone, second = (read_clip(Path(name)).frames.astype(int) for name in ("alone.png", "out-1.png"))
+    assert (abs(alone - second) <= 1).mean() > 0.999
+    assert read_settings(Path("out-1.png")) == read_settings(Path("alone.png")) | {"variations": 3, "variation": 1}
+
+
+def test_variations_are_one_row_and_each_is_made_again_in_it(run, monkeypatch):
+    rows = []
+    advance = Generator.advance
+    monkeypatch.setattr(Generator, "advance", lambda self, all: (rows.append(len(all)), advance(self, all)))
+    asked = ["generate", "a ball", "--model", "MODEL", "--steps", "4", "--size", "32x32", "--seconds", "0.5"]
+    run(*asked, "--seed", "5", "--variations", "3", "--out", "out.gif")
+    assert rows == [3] * 3  # of four steps a guided walk leaves out the first
+    status, out, _ = run("generate", "--like", "out-2.gif", "--out", "again.gif")
+    assert (status, len(out)) == (0, 1) and rows == [3] * 6
+    assert Path("again.gif").read_bytes() == Path("out-2.gif").read_bytes()
+    run("generate", "--like", "out-2.gif", "--out", "other.gif", "--seed", "1")
+    assert read_settings(Path("other.gif"))["seed"] == 1 and "variations" not in read_settings(Path("other.gif"))
+    run("generate", "--like", "out-2.gif", "--out", "more.gif", "--variations", "2")
+    assert read_settings(Path("more-1.gif")).items() >= {"seed": 8, "variations": 2, "variation": 1}.items()
+
+
+def test_a_prompt_may_change_on_the_way(run):
+    asked = ["generate", "a ball", "--then", "0.5", "a cube", "--then", "1", "a cone", "--model", "MODEL"]
+    assert run(*asked, "--steps", "2", "--seconds", "1.5", "--out", "a.gif")[0] == 0
+    assert read_settings(Path("a.gif"))["script"] == [[0.5, "a cube"], [1.0, "a cone"]]
+    assert run("generate", "--like", "a.gif", "--out", "b.gif")[0] == 0
+    assert Path("a.gif").read_bytes() == Path("b.gif").read_bytes()
+
+
+def test_an_expanded_prompt_keeps_the_words_it_comes_from(run, monkeypatch):
+    words = SimpleNamespace(expanded=lambda prompt, model, seed: f"{prompt} on a grey floor, take {seed}")
+    monkeypatch.setitem(sys.modules, "ozora.verbs.words", words)
+    asked = ["generate", "a ball", "--expand", "--model", "MODEL", *QUICK, "--seed", "3"]
+    assert run(*asked)[0] == 0
+    expected = {"prompt": "a ball on a grey floor, take 3", "asked": "a ball"}
+    assert read_settings(Path("a-ball-3.mp4")).items() >= expected.items()
+    assert run("generate", "--like", "a-ball-3.mp4", "--out", "again.mp4")[0] == 0
+    assert Path("again.mp4").read_bytes() == Path("a-ball-3.mp4").read_bytes()
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".gif"])
+def test_a_long_clip_has_all_its_frames(run, suffix):
+    asked = ["generate", "a ball", "--model", "MODEL", "--steps", "2", "--seconds", "7", "--out", f"long{suffix}"]
+    status, out, err = run(*asked)
+    assert status == 0 and "32x32, 56 frames at 8 fps (57 rendered, 1 trimmed)" in out[0]
+    assert len([line for line in err if "part by part" in line]) == 1
+    assert read_clip(Path(f"long{suffix}")).num_frames == 56
 
 
 def test_a_prompt_that_cannot_be_read_is_warned_of_once(run):
@@ -164,6 +167,10 @@ def test_reconstruct_prints_what_was_lost(run):
         (["generate", "a ball", "--guidance", "nan"], "guidance is nan"),
         (["generate", "a ball", "--negative", "a" * 10_001], "negative prompt has 10001"),
         (["generate", "a ball", "--variations", "0"], "variations is 0"),
+        (["generate", "a ball", "--variations", "1000000000"], "variations is 1000000000"),
+        (["generate", "a ball", "--then", "0", "a cube"], "starts at second 0"),
+        (["generate", "a ball", "--then", "2", "a cube"], "at 2 s comes after the clip's end"),
+        (["generate", "a ball", "--then", "1", " "], "prompt at 1 s is empty"),
         (["generate", "a ball", "--threads", "0"], "threads is 0"),
         (["generate", "a ball", "--device", "toaster"], "toaster"),
         (["generate", "a ball", "--dtype", "int8"], "'int8'"),
@@ -181,63 +188,68 @@ def test_reconstruct_prints_what_was_lost(run):
         (["evaluate", "MODEL", "--suite", "beauty"], "'beauty'"),
         (["world", "build", "--clips", "0", "--out", "w"], "clips is 0"),
         (["world"], "--out"),
+        (["keys"], "write keys create or keys list or keys revoke"),
         (["dream"], "Unrecognized options: dream"),
     ],
 )
-def test_what_cannot_be_done_is_refused_in_one_line(run, words, pattern):
+def test_what_cannot_be_done_is_refused_in_one_line(refused, words, pattern):
     if words[0] in ("generate", "picture") and "--model" not in words:
         words = [*words, "--model", "MODEL"]
-    assert_refused(run(*words), pattern)
+    refused(words, pattern)
 
 
 def test_settings_from_an_altered_file_are_refused():
     with pytest.raises(ValueError, match=r"x\.mp4: seed is '3', which is no int"):
-        cli.merge_settings({}, {"prompt": "a", "seed": "3"}, Path("x.mp4"))
+        merge_settings({}, {"prompt": "a", "seed": "3"}, Path("x.mp4"))
     with pytest.raises(ValueError, match="does not say how it was made"):
-        cli.merge_settings({}, {"reconstructed": "a.mp4"}, Path("x.mp4"))
+        merge_settings({}, {"reconstructed": "a.mp4"}, Path("x.mp4"))
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("out of\nluck"), OSError(28, "No space left")])
-def test_what_stops_midway_leaves_what_was_finished_and_no_more(run, monkeypatch, error):
-    render = Generator.render
+@pytest.mark.parametrize("where", ["advance", "stream"])
+def test_what_stops_midway_leaves_what_was_finished_and_no_more(run, monkeypatch, error, where):
+    called = []
+    whole = getattr(Generator, where)
 
-    def stop_at_the_second(self, requests, progress=None):
-        if requests[0].seed == 1:
-            render(self, requests, lambda step, num_steps: (_ for _ in ()).throw(error))
-        return render(self, requests, progress)
+    def stop_at_the_second(self, *arguments):
+        called.append(arguments)
+        if len(called) == 2:
+            raise error
+        return whole(self, *arguments)
 
-    monkeypatch.setattr(Generator, "render", stop_at_the_second)
-    asked = ["generate", "a ball", "--model", "MODEL", *QUICK, "--variations", "2", "--out", "a.mp4"]
+    monkeypatch.setattr(Generator, where, stop_at_the_second)
+    asked = ["generate", "a ball", "--model", "MODEL", *QUICK, "--steps", "4", "--variations", "2", "--out", "a.mp4"]
     status, out, err = run(*asked)
     assert status == (130 if isinstance(error, KeyboardInterrupt) else 1)
-    assert len(out) == 1
+    finished = ["a-0.mp4"] if where == "stream" else []
+    assert len(out) == len(finished)
     assert len([line for line in err if line.startswith("ozora: error: ")]) == 1
-    assert [path.name for path in Path().iterdir()] == ["a-0.mp4"]
+    assert [path.name for path in Path().iterdir()] == finished
 
 
-def test_a_missing_extra_is_named(run, monkeypatch):
+def test_a_missing_extra_is_named(refused, monkeypatch):
     monkeypatch.setitem(sys.modules, "mujoco", None)
     monkeypatch.setattr("ozora.world.build.build", lambda *_, **__: __import__("mujoco"))
-    assert_refused(run("world", "build", "--out", "w"), r"mujoco is not installed; pip install 'ozora\[world\]'", 1)
+    refused(["world", "build", "--out", "w"], r"mujoco is not installed; pip install 'ozora\[world\]'", 1)
 
 
 def test_a_bug_keeps_its_traceback(run, monkeypatch):
-    monkeypatch.setattr(cli, "_draw", lambda *_, **__: [].pop())
+    monkeypatch.setattr("ozora.verbs.draw.make", lambda *_, **__: [].pop())
     with pytest.raises(IndexError):
-        run("generate", "a ball")
+        run("generate", "a ball", "--model", "MODEL")
 
 
 @pytest.mark.parametrize(
     ("text", "size"), [("64x48", (64, 48)), ("64X48", (64, 48)), ("64\u00d748", (64, 48)), (" 64 x 48 ", (64, 48))]
 )
 def test_sizes_are_read(text, size):
-    assert cli.parse_size(text) == size
+    assert parse_size(text) == size
 
 
 @pytest.mark.parametrize("text", ["", "64", "x64", "64x", "64x64x64", "1e2x64", "64.0x64", "9999999x1", "٦٤x٦٤"])
 def test_what_is_no_size_is_not(text):
     with pytest.raises(ValueError, match="64x64 for instance"):
-        cli.parse_size(text)
+        parse_size(text)
 
 
 @pytest.mark.parametrize(
@@ -280,6 +292,13 @@ def test_help_and_version_import_no_torch():
         assert shown.stdout.splitlines()[-1] == "[] 0"
         assert "ozora" in shown.stdout
         assert shown.stderr == ""
+
+
+def test_boxes_are_read():
+    assert parse_box(" 16, 0,32,48 ") == (16, 0, 32, 48)
+    for text in ("", "1,2,3", "1,2,3,4,5", "-1,2,3,4", "1.5,2,3,4", "1x2x3x4"):
+        with pytest.raises(ValueError, match="16,0,32,48 for instance"):
+            parse_box(text)
 
 
 def test_the_program_as_installed(tmp_path):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 MAX_SIDE = 4096
 MAX_SECONDS = 600.0
-MAX_FPS = 120.0
+MIN_FPS, MAX_FPS = 0.1, 120.0
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class Geometry:
         """Frames that ``seconds`` at ``fps`` deliver: at least one."""
         if not (math.isfinite(seconds) and 0 < seconds <= MAX_SECONDS):
             raise ValueError(f"seconds is {seconds}; it must be above 0 and at most {MAX_SECONDS:g}, 2 for instance")
-        if not (math.isfinite(fps) and 0 < fps <= MAX_FPS):
-            raise ValueError(f"fps is {fps}; it must be above 0 and at most {MAX_FPS:g}, 8 for instance")
+        if not (math.isfinite(fps) and MIN_FPS <= fps <= MAX_FPS):
+            raise ValueError(f"fps is {fps}; it must be from {MIN_FPS:g} to {MAX_FPS:g}, 8 for instance")
         return max(1, round(seconds * fps))
 
     def rendered_frames(self, num_frames: int) -> int:

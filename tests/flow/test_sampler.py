@@ -1,12 +1,10 @@
-import math
-from functools import partial
 from itertools import pairwise
 
 import pytest
 import torch
 
 from ozora.flow.path import convert
-from ozora.flow.sampler import ancestral, euler, heun, multistep, noise_levels
+from ozora.flow.sampler import SAMPLERS, Point, noise_levels, take, walk
 from ozora.flow.schedule import ancestral_sigmas, sigmas
 
 MEAN, STD = 0.7, 0.3
@@ -34,13 +32,13 @@ def drawing(x, seed=1):
     return lambda: torch.randn(x.shape, generator=generator, dtype=x.dtype)
 
 
-@pytest.mark.parametrize("sampler, order", [(euler, 1), (heun, 2), (multistep, 2)])
+@pytest.mark.parametrize("sampler, order", [("euler", 1), ("heun", 2), ("multistep", 2)])
 @pytest.mark.parametrize("shift", [1.0, 2.0])
 def test_order_of_convergence_on_a_gaussian(sampler, order, shift):
     # The exact flow carries N(0, 1) to N(MEAN, STD**2) quantile by quantile.
     x = noise_of(64)
     errors = [
-        (sampler(gaussian, x, sigmas(steps, shift).double()) - (MEAN + STD * x)).abs().mean().item()
+        (walk(sampler, gaussian, x, sigmas(steps, shift).double()) - (MEAN + STD * x)).abs().mean().item()
         for steps in (64, 128, 256)
     ]
     ratios = [before / after for before, after in pairwise(errors)]
@@ -49,14 +47,15 @@ def test_order_of_convergence_on_a_gaussian(sampler, order, shift):
 
 def test_second_order_is_worth_it():
     x = noise_of(64)
-    error = {s: (s(gaussian, x, sigmas(20).double()) - (MEAN + STD * x)).abs().mean() for s in (euler, heun, multistep)}
-    assert error[multistep] < error[euler] / 4 and error[heun] < error[euler] / 4
+    samplers = ("euler", "heun", "multistep")
+    error = {s: (walk(s, gaussian, x, sigmas(20).double()) - (MEAN + STD * x)).abs().mean() for s in samplers}
+    assert error["multistep"] < error["euler"] / 4 and error["heun"] < error["euler"] / 4
 
 
 @pytest.mark.parametrize("levels", [ancestral_sigmas(500), sigmas(250)], ids=["chain", "straight"])
 def test_ancestral_sampling_recovers_mean_and_variance(levels):
     x = noise_of(40_000)
-    made = ancestral(gaussian, x, levels.double(), draw_noise=drawing(x))
+    made = walk("ancestral", gaussian, x, levels.double(), drawing(x))
     assert made.mean().item() == pytest.approx(MEAN, abs=0.01)
     assert made.std().item() == pytest.approx(STD, rel=0.03)
     # It is no deterministic map of its start: most of that is forgotten.
@@ -81,34 +80,35 @@ def test_ancestral_steps_are_ddpms():
     def velocity(x, sigma):
         return convert(clean, "clean", "velocity", x, sigma)
 
-    made = ancestral(velocity, x / total[t], levels, draw_noise=lambda: fresh) * total[t - 1]
+    made = walk("ancestral", velocity, x / total[t], levels, lambda: fresh) * total[t - 1]
     torch.testing.assert_close(made, expected)
 
 
-SAMPLERS = {"euler": euler, "heun": heun, "multistep": multistep}
+def test_ancestral_sampling_asks_for_noise():
+    with pytest.raises(ValueError, match="draw_noise is None"):
+        walk("ancestral", gaussian, noise_of(3), sigmas(3))
 
 
-@pytest.mark.parametrize("name", [*SAMPLERS, "ancestral"])
+@pytest.mark.parametrize("name", SAMPLERS)
 def test_known_cells_come_out_exactly(name):
     x = noise_of(6, 4).float()
-    sampler = SAMPLERS.get(name) or partial(ancestral, draw_noise=drawing(x))
     known = torch.tensor([1, 0, 1, 0.5, 0, 1.0])[:, None]
 
     def poisonous(x, sigma):
         # What a network says of known cells must not matter, however wild.
         return torch.where(sigma == 0, 1e6, gaussian(x, sigma))
 
-    made = sampler(poisonous, x, noise_levels(sigmas(8), known))
+    made = walk(name, poisonous, x, noise_levels(sigmas(8), known), drawing(x))
     assert torch.equal(made[known[:, 0] == 1], x[known[:, 0] == 1])
     assert (made[known[:, 0] < 1] != x[known[:, 0] < 1]).all() and made.isfinite().all()
 
 
-@pytest.mark.parametrize("name", [*SAMPLERS, "ancestral"])
+@pytest.mark.parametrize("name", SAMPLERS)
 def test_known_in_part_everywhere_is_sdedit(name):
     clean, noise = noise_of(2, 5, 4).float()
     x = 0.4 * clean + 0.6 * noise
     runs = [
-        (SAMPLERS.get(name) or partial(ancestral, draw_noise=drawing(x)))(gaussian, x, levels)
+        walk(name, gaussian, x, levels, drawing(x))
         for levels in (noise_levels(sigmas(12), torch.full((5, 4), 0.4)), 0.6 * sigmas(12))
     ]
     torch.testing.assert_close(runs[0], runs[1], atol=1e-5, rtol=0)
@@ -117,9 +117,39 @@ def test_known_in_part_everywhere_is_sdedit(name):
 def test_every_token_walks_its_own_schedule():
     x = noise_of(2, 50)
     levels = torch.stack([sigmas(9), sigmas(9, 2.5)], dim=1)[:, :, None].double()
-    together = multistep(gaussian, x, levels)
-    alone = [multistep(gaussian, x[i], levels[:, i, 0]) for i in range(2)]
+    together = walk("multistep", gaussian, x, levels)
+    alone = [walk("multistep", gaussian, x[i], levels[:, i, 0]) for i in range(2)]
     torch.testing.assert_close(together, torch.stack(alone))
+
+
+def test_unlike_samplers_walk_side_by_side_as_they_walk_alone():
+    names, levels = list(SAMPLERS), sigmas(6).double()
+    starts = [noise_of(5 + i, seed=i) for i in range(len(names))]
+    noises = [drawing(x) for x in starts]
+    asked = []
+
+    def velocities(questions):
+        asked.append(sorted(questions))
+        return {i: gaussian(x, sigma) for i, (x, sigma) in questions.items()}
+
+    points = [Point(x) for x in starts]
+    for sigma, following in pairwise(levels):
+        steps = [SAMPLERS[n](point, sigma, following, noise) for n, point, noise in zip(names, points, noises)]
+        points = take(steps, velocities)
+    # Heun's asks a second time in every step but the last.
+    assert asked == [[0, 1, 2, 3], [names.index("heun")]] * 5 + [[0, 1, 2, 3]]
+    for name, point, x in zip(names, points, starts):
+        assert torch.equal(point.x, walk(name, gaussian, x, levels, drawing(x)))
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_walk_can_be_laid_aside_at_any_point(name):
+    levels, noise = sigmas(5).double(), drawing(noise_of(7))
+    point = Point(noise_of(7))
+    for sigma, following in pairwise(levels):
+        point = Point(**{field: value for field, value in vars(point).items() if value is not None})
+        (point,) = take([SAMPLERS[name](point, sigma, following, noise)], lambda asked: {0: gaussian(*asked[0])})
+    assert torch.equal(point.x, walk(name, gaussian, noise_of(7), levels, drawing(noise_of(7))))
 
 
 def test_noise_levels_broadcast():
@@ -133,15 +163,15 @@ def test_noise_levels_broadcast():
 def test_progress_is_told_every_step():
     seen = []
     x = noise_of(3)
-    for sampler in (euler, heun, multistep, partial(ancestral, draw_noise=drawing(x))):
-        sampler(gaussian, x, sigmas(3).double(), lambda step, total: seen.append((step, total)))
+    for name in SAMPLERS:
+        walk(name, gaussian, x, sigmas(3).double(), drawing(x), lambda step, total: seen.append((step, total)))
     assert seen == [(1, 3), (2, 3), (3, 3)] * 4
 
 
 def test_equal_levels_are_no_step():
     x = noise_of(5)
     levels = torch.tensor([1.0, 1.0, 0.5, 0.5, 0.0], dtype=torch.float64)
-    for sampler in (euler, multistep, partial(ancestral, draw_noise=drawing(x))):
-        assert sampler(gaussian, x, levels).isfinite().all()
-    torch.testing.assert_close(euler(gaussian, x, levels), euler(gaussian, x, levels.unique().flip(0)))
-    assert math.isfinite(heun(gaussian, x, levels).sum().item())
+    for name in SAMPLERS:
+        assert walk(name, gaussian, x, levels, drawing(x)).isfinite().all()
+    fewer = levels.unique().flip(0)
+    torch.testing.assert_close(walk("euler", gaussian, x, levels), walk("euler", gaussian, x, fewer))

@@ -6,6 +6,7 @@ import torch
 
 from ozora.clip import Clip
 from ozora.generate import tasks
+from ozora.generate.rendering import deliver
 from ozora.generate.tasks import MASK_MIX, encode_suffix, random_canvas_mask
 
 
@@ -14,12 +15,16 @@ def clip_of(num_frames, size=(32, 32), fps=8.0, seed=0):
     return Clip(frames, fps)
 
 
-def rendered(task, model, value=77):
-    """What a model would render for the task if it painted everything in one grey."""
+def painted(task, model):
+    """What is returned for the task if the model paints what it makes in one grey, and what it is given in another."""
     t, h, w = task.canvas.grid
     stride = model.geometry.space_stride
     num_frames = 1 + model.geometry.time_stride * (t - 1)
-    return Clip(np.full((num_frames, h * stride, w * stride, 3), value, np.uint8), task.canvas.fps)
+    frames = np.full((num_frames, h * stride, w * stride, 3), 77, np.uint8)
+    if task.kept is not None:
+        frames[task.kept] = 200
+    pieces = np.split(frames, range(1, num_frames, 4))
+    return Clip(np.concatenate(list(deliver(task, pieces, num_frames))), task.canvas.fps)
 
 
 def is_grey(frames):
@@ -29,9 +34,9 @@ def is_grey(frames):
 def test_text(model):
     task = tasks.text_to_video((48, 32), 10, 8.0, model.geometry)
     assert task.canvas.grid == (4, 4, 6) and (task.canvas.known == 0).all()
-    assert task.finish(rendered(task, model)).num_frames == 10
+    assert painted(task, model).num_frames == 10
     still = tasks.text_to_picture((32, 32), 8.0, model.geometry)
-    assert still.canvas.grid == (1, 4, 4) and still.finish(rendered(still, model)).num_frames == 1
+    assert still.canvas.grid == (1, 4, 4) and painted(still, model).num_frames == 1
 
 
 def test_animate(model):
@@ -39,7 +44,7 @@ def test_animate(model):
     task = tasks.animate(picture, 10, 8.0, model)
     assert task.canvas.grid[0] == 4 and task.canvas.known[:, 0, 0].tolist() == [1, 0, 0, 0]
     torch.testing.assert_close(task.canvas.clean[:, :1], model.encode(picture))
-    made = task.finish(rendered(task, model))
+    made = painted(task, model)
     assert made.num_frames == 10 and np.array_equal(made.frames[0], picture.frames[0]) and is_grey(made.frames[1:])
     with pytest.raises(ValueError, match="a clip of 1 frame"):
         tasks.animate(clip_of(2), 10, 8.0, model)
@@ -54,7 +59,7 @@ def test_extend_forward(model, num_frames, seen):
     latents = model.encode(prefix)
     assert task.canvas.known[:, 0, 0].tolist() == [1] * latents.shape[1] + [0, 0]
     torch.testing.assert_close(task.canvas.clean[:, : latents.shape[1]], latents)
-    made = task.finish(rendered(task, model))
+    made = painted(task, model)
     assert np.array_equal(made.frames[:num_frames], clip.frames)
     assert made.num_frames == num_frames + 6 and is_grey(made.frames[num_frames:])
 
@@ -64,7 +69,7 @@ def test_extend_backward(model, num_frames, seen):
     clip = clip_of(num_frames)
     task = tasks.extend(clip, 6, model, "backward")
     assert task.canvas.known[:, 0, 0].tolist() == [0] * 3 + [1] * seen
-    made = task.finish(rendered(task, model))
+    made = painted(task, model)
     assert made.num_frames == num_frames + 6
     assert np.array_equal(made.frames[6:], clip.frames) and is_grey(made.frames[:6])
 
@@ -90,7 +95,7 @@ def test_loop(model):
     clip = clip_of(20)
     task = tasks.loop(clip, 7, model)
     assert task.canvas.known[:, 0, 0].tolist() == [1, 1, 1, 0, 0, 1, 1]
-    made = task.finish(rendered(task, model))
+    made = painted(task, model)
     assert made.num_frames == 28 and np.array_equal(made.frames[:20], clip.frames) and is_grey(made.frames[20:])
 
 
@@ -98,7 +103,7 @@ def test_connect(model):
     first, second = clip_of(11), clip_of(14, seed=1)
     task = tasks.connect(first, second, 8, model, context=1)
     assert task.canvas.known[:, 0, 0].tolist() == [1, 1, 0, 0, 1]
-    made = task.finish(rendered(task, model))
+    made = painted(task, model)
     assert made.num_frames == 33 and is_grey(made.frames[11:19])
     assert np.array_equal(made.frames[:11], first.frames) and np.array_equal(made.frames[19:], second.frames)
     with pytest.raises(ValueError, match="one size and rate"):
@@ -109,13 +114,50 @@ def test_connect(model):
         tasks.connect(first, clip_of(3), 8, model)
 
 
+def test_keyframes_stand_where_they_are_put(model):
+    first, middle, last = clip_of(1), clip_of(4, seed=1), clip_of(8, seed=2)
+    task = tasks.keyframes([(0, first), (9, middle), (17, last)], 25, 8.0, model)
+    assert task.canvas.known[:, 0, 0].tolist() == [1, 0, 0, 1, 0, 1, 1]
+    made = painted(task, model)
+    given = {0: first, 9: middle, 17: last}
+    for start, clip in given.items():
+        assert np.array_equal(made.frames[start : start + clip.num_frames], clip.frames)
+    assert is_grey(made.frames[1:9]) and is_grey(made.frames[13:17])
+    for parts, complaint in [
+        ([(0, clip_of(4))], "frames 0 to 4"),
+        ([(2, clip_of(4))], "frames 2 to 6"),
+        ([(1, clip_of(3))], "frames 1 to 4"),
+        ([(9, middle), (0, first)], "still free"),
+        ([(0, clip_of(5)), (1, clip_of(4))], "still free"),
+        ([(21, last)], "still free"),
+        ([(0, first), (9, clip_of(4, size=(48, 32)))], "fit all to one size"),
+    ]:
+        with pytest.raises(ValueError, match=complaint):
+            tasks.keyframes(parts, 25, 8.0, model)
+
+
+def test_a_long_clip_is_encoded_in_parts_to_the_same_latents(model, monkeypatch):
+    clip = clip_of(49)
+    whole = model.encode(clip)
+    for at_once in (4, 5, 12, 13):
+        monkeypatch.setattr(tasks, "ENCODED_AT_ONCE", at_once)
+        torch.testing.assert_close(tasks.encode_whole(clip, model), whole, atol=1e-5, rtol=1e-5)
+    monkeypatch.setattr(tasks, "ENCODED_AT_ONCE", 16)
+    assert torch.equal(tasks.encode_whole(clip, model), whole)
+
+
+def test_an_edit_of_no_strength_is_the_clip(model):
+    clip = clip_of(7)
+    assert np.array_equal(painted(tasks.edit(clip, 0.0, model), model).frames, clip.frames)
+
+
 def test_edit(model):
     clip = clip_of(7)
     task = tasks.edit(clip, 0.25, model)
     assert (task.canvas.known == 0.75).all()
     held = Clip(np.concatenate([clip.frames, clip.frames[-1:], clip.frames[-1:]]), 8.0)
     torch.testing.assert_close(task.canvas.clean, model.encode(held))
-    assert task.finish(rendered(task, model)).num_frames == 7
+    assert painted(task, model).num_frames == 7
     for wrong in (-0.1, 1.1, float("nan")):
         with pytest.raises(ValueError, match="strength is"):
             tasks.edit(clip, wrong, model)
@@ -134,7 +176,7 @@ def test_fill_keeps_what_is_outside_and_sees_nothing_of_what_is_inside(model):
     again = tasks.fill(Clip(other, 8.0), remade, model)
     assert torch.equal(task.canvas.clean, again.canvas.clean)
 
-    made = task.finish(rendered(task, model))
+    made = painted(task, model)
     assert is_grey(made.frames[remade]) and np.array_equal(made.frames[~remade], clip.frames[~remade])
 
 
@@ -144,7 +186,7 @@ def test_fill_a_span(model):
     remade[3:6] = True
     task = tasks.fill(clip, remade, model)
     assert task.canvas.known[:, 0, 0].tolist() == [1, 0, 0]
-    made = task.finish(rendered(task, model))
+    made = painted(task, model)
     assert is_grey(made.frames[3:6]) and np.array_equal(
         made.frames[[0, 1, 2, 6, 7, 8]], clip.frames[[0, 1, 2, 6, 7, 8]]
     )

@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import resource
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from ozora.clip import Clip
 from ozora.media import write
 from ozora.media.provenance import read_settings
 from ozora.media.read import read_clip
-from ozora.media.write import check_format, contact_sheet, encode_gif, write_clip
+from ozora.media.write import check_format, contact_sheet, encode_gif, open_clip_writer, write_clip
 
 VIDEO = (".mp4", ".webm", ".gif")
 
@@ -164,30 +165,43 @@ def test_a_missing_folder_or_a_folder_in_place_is_refused(clip, tmp_path):
         write_clip(clip, tmp_path / "b.mp4")
 
 
-@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), KeyboardInterrupt()])
-def test_nothing_partial_stays(clip, tmp_path, monkeypatch, error):
-    """The disk fills up, or somebody presses Ctrl-C, after half of the bytes: the old file stays, and nothing else."""
-    path = tmp_path / "a.mp4"
+@pytest.mark.parametrize("suffix", [*VIDEO, ".png"])
+def test_nothing_partial_stays_where_the_disk_is_full(make_clip, tmp_path, suffix):
+    """A limit on the size of files stands for the disk: the old file stays, and nothing else."""
+    clip, path = make_clip(40), tmp_path / f"a{suffix}"
     path.write_bytes(b"precious")
-    written = []
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for limit in (1, 700):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+        try:
+            with pytest.raises(OSError) as caught:
+                write_clip(clip, path)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert str(caught.value) == f"{path} cannot be written: File too large"
+        assert [file.name for file in tmp_path.iterdir()] == [path.name] and path.read_bytes() == b"precious"
 
-    class Filling(io.FileIO):
-        def write(self, data):
-            written.append(super().write(bytes(data)[: len(data) // 2]))
+
+@pytest.mark.parametrize("suffix", [*VIDEO, ".png"])
+def test_nothing_partial_stays_where_the_last_step_fails(clip, tmp_path, monkeypatch, suffix):
+    path = tmp_path / f"a{suffix}"
+    for error in (KeyboardInterrupt(), OSError(errno.EIO, os.strerror(errno.EIO))):
+
+        def failing(_, error=error):
             raise error
 
-    open_plainly = Path.open
+        monkeypatch.setattr(os, "fsync", failing)
+        with pytest.raises(type(error)) as caught:
+            write_clip(clip, path)
+        assert list(tmp_path.iterdir()) == []
+    assert str(caught.value) == f"{path} cannot be written: Input/output error"
 
-    def open_filling(self, mode="r", *rest, **more):
-        return Filling(self, mode) if "x" in mode else open_plainly(self, mode, *rest, **more)
 
-    monkeypatch.setattr(Path, "open", open_filling)
-    with pytest.raises(type(error)) as caught:
-        write_clip(clip, path)
-    assert written[0] > 100
-    assert [file.name for file in tmp_path.iterdir()] == ["a.mp4"] and path.read_bytes() == b"precious"
-    if isinstance(error, OSError):
-        assert str(caught.value) == f"{path} cannot be written: No space left on device"
+def test_folders_with_strange_names_are_no_protocols(clip, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("http:", "%03d", "a b'c", "\u00fcber"):
+        Path(name).mkdir()
+        assert read_clip(write_clip(clip, Path(name) / "a.mp4")).num_frames == 9
 
 
 def test_an_interrupted_encoder_leaves_nothing(clip, tmp_path, monkeypatch):
@@ -203,3 +217,64 @@ def test_an_interrupted_encoder_leaves_nothing(clip, tmp_path, monkeypatch):
 def test_clip_save_carries_settings(clip, tmp_path):
     path = clip.save(tmp_path / "a.webm", prompt="a red ball", seed=7)
     assert read_settings(path) == {"prompt": "a red ball", "seed": 7}
+
+
+@pytest.mark.parametrize("suffix", [*VIDEO, ".png"])
+@pytest.mark.parametrize("lengths", [[9], [1] * 9, [5, 4]])
+def test_a_clip_written_in_pieces_is_the_same_file(clip, tmp_path, suffix, lengths):
+    settings = {"prompt": "a red ball"}
+    whole = write_clip(clip, tmp_path / f"whole{suffix}", settings)
+    with open_clip_writer(tmp_path / f"pieces{suffix}", clip.size, clip.fps, settings) as writer:
+        for piece in np.split(clip.frames, np.cumsum(lengths)[:-1]):
+            writer.write(piece)
+    assert writer.num_frames == 9
+    assert (tmp_path / f"pieces{suffix}").read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".webm"])
+def test_a_video_grows_on_the_disk_while_frames_come(tmp_path, suffix):
+    rng = np.random.default_rng(0)
+    path, sizes = tmp_path / f"a{suffix}", []
+    with open_clip_writer(path, (64, 64), 2.0) as writer:
+        for _ in range(8):
+            writer.write(rng.integers(0, 256, (20, 64, 64, 3), dtype=np.uint8))
+            assert not path.exists()
+            sizes.append(sum(file.stat().st_size for file in tmp_path.iterdir()))
+    assert sizes[-1] > path.stat().st_size / 5 and [file.name for file in tmp_path.iterdir()] == [path.name]
+    assert read_clip(path).num_frames == 160
+
+
+def test_frames_that_may_change_later_are_taken_as_they_are(make_clip, tmp_path):
+    clip = make_clip(4)
+    expected = write_clip(clip, tmp_path / "a.gif").read_bytes()
+    with open_clip_writer(tmp_path / "b.gif", clip.size, clip.fps) as writer:
+        buffer = np.empty_like(clip.frames[:1])
+        for frame in clip.frames:
+            buffer[0] = frame
+            writer.write(buffer)
+    assert (tmp_path / "b.gif").read_bytes() == expected
+
+
+@pytest.mark.parametrize("suffix", [*VIDEO, ".png"])
+@pytest.mark.parametrize("error", [ValueError("the model broke"), KeyboardInterrupt(), OSError("not this file's")])
+def test_whoever_makes_the_frames_may_fail_and_nothing_stays(clip, tmp_path, suffix, error):
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(b"precious")
+    with pytest.raises(type(error)) as caught, open_clip_writer(path, clip.size, clip.fps) as writer:
+        writer.write(clip.frames)
+        raise error
+    assert caught.value is error
+    assert [file.name for file in tmp_path.iterdir()] == [path.name] and path.read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("suffix", [*VIDEO, ".png"])
+def test_what_cannot_be_written_in_pieces_is_refused(clip, tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    with pytest.raises(ValueError, match="no frame was written"), open_clip_writer(path, clip.size, clip.fps):
+        pass
+    with (
+        pytest.raises(ValueError, match="the clip has size 32x32"),
+        open_clip_writer(path, (32, 32), clip.fps) as writer,
+    ):
+        writer.write(clip.frames)
+    assert list(tmp_path.iterdir()) == []

@@ -26,6 +26,9 @@ from ozora.generate.folder import Model, find_model, load_folder
 from ozora.generate.generator import Generator
 from ozora.generate.request import Request
 
+NUM_CLIPS = 200
+PIXELS = "pixels"
+WORDS = ("captions", "expansion")
 SUBSETS: dict[str, Callable[[Case], bool]] = {
     "all": lambda case: True,
     "one object": lambda case: len(case.facts.objects) == 1,
@@ -37,28 +40,44 @@ def evaluate(
     model: str = "mini",
     suite: str = "all",
     out: Path = Path("report"),
-    num_clips: int = 200,
+    num_clips: int | None = None,
     batch: int = 10,
     steps: int | None = None,
     guidance: float | None = None,
     device: str | None = None,
     console: Console | None = None,
 ) -> dict:
-    """Score ``model`` on a table of ``TABLES``, or on "all"; print tables, write a report into ``out``.
+    """Score ``model`` on a table of ``TABLES``, or on "all" of them; print tables, write a report into ``out``.
 
+    Suite "pixels" measures what the model makes of pixels instead (see ``pixels.py``), "captions" what its captioner
+    and its expander say (``captions.py``), "expansion" what full prompts are worth (``expansion.py``). ``num_clips``
+    None is 200 a table, and 64 a section of "pixels".
     ``model`` is a name, a folder, or "simulator" (the ceiling and its control alone); a folder without a transformer
     has only its reconstructions scored. ``batch`` clips are generated at once and kept in ``out``, so that a stopped
     evaluation goes on. Returns what report.json holds. Raises ``ValueError`` for an unknown suite or model.
     """
-    if suite not in (*TABLES, "all"):
-        raise ValueError(f"suite {suite!r} is not one of {', '.join(TABLES)}, all")
-    if num_clips < 2:
+    if suite not in (*TABLES, "all", PIXELS, *WORDS):
+        raise ValueError(f"suite {suite!r} is not one of {', '.join(TABLES)}, all, {', '.join((PIXELS, *WORDS))}")
+    if num_clips is not None and num_clips < 2:
         raise ValueError(
             f"num_clips is {num_clips}; at least 2 are needed to shuffle prompts, 200 for narrow intervals"
         )
+    if suite == "captions":
+        from ozora.evaluate.captions import evaluate_captions
+
+        return evaluate_captions(model, out, num_clips or NUM_CLIPS, console=console)
+    if suite == "expansion":
+        from ozora.evaluate.expansion import evaluate_expansion
+
+        return evaluate_expansion(model, out, num_clips or NUM_CLIPS, batch, steps, guidance, console)
     loaded = None if model == "simulator" else load_folder(find_model(model))
     generator = Generator.load(model, device) if loaded is not None and loaded.transformer is not None else None
     console = console or Console()
+    if suite == PIXELS:
+        from ozora.evaluate.pixels import evaluate_pixels  # only with the simulator installed
+
+        return evaluate_pixels(generator, out, num_clips, steps=steps, guidance=guidance, console=console)
+    num_clips = NUM_CLIPS if num_clips is None else num_clips
     out.mkdir(parents=True, exist_ok=True)
     report: dict = {
         "model": model,

@@ -1,12 +1,17 @@
-"""How does one walk from noise to clean? Each sampler is a plain function of a velocity, a start and noise levels.
+"""How does one walk from noise to clean? Each sampler is a plain function that takes one step.
 
-All have one signature. ``velocity(x, sigma)`` returns a tensor like ``x``. ``sigmas`` holds one level per step and the
-last one, and each broadcasts to ``x``, so that every token can walk down its own schedule: a segment has its own shift,
-and a cell that is known in part starts lower. ``noise_levels`` makes such schedules; where they are 0 nothing moves,
-and what is known comes out exactly. ``progress(step, num_steps)`` is called after each step.
+A step is a Python generator: it yields ``(x, sigma)`` where it wants to know the velocity, is sent the velocity, and
+returns the next ``Point``. So it does not care who knows velocities: ``walk`` asks a function; ``take`` moves walks of
+unlike samplers side by side and asks for all their velocities at once.
+
+Levels broadcast to ``x``, so that every token can walk down its own schedule: a segment has its own shift, and a cell
+that is known in part starts lower. ``noise_levels`` makes such schedules; where they are 0 nothing moves, and what is
+known comes out exactly.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -18,6 +23,20 @@ Progress = Callable[[int, int], None]
 Sampler = Literal["euler", "heun", "multistep", "ancestral"]
 
 
+@dataclass(frozen=True, eq=False)
+class Point:
+    """Where a walk stands: ``x``, and the velocity and the stride of the step before where a sampler remembers them."""
+
+    x: Float[Tensor, "..."]
+    slope: Float[Tensor, "..."] | None = None
+    stride: Float[Tensor, "..."] | None = None
+
+
+Question = tuple[Tensor, Tensor]
+Step = Generator[Question, Tensor, Point]
+DrawNoise = Callable[[], Tensor]
+
+
 def noise_levels(sigmas: Float[Tensor, "k *#axes"], known: Float[Tensor, "*axes"]) -> Float[Tensor, "k *axes"]:
     """The levels each cell goes through: ``sigmas * (1 - known)``.
 
@@ -27,77 +46,98 @@ def noise_levels(sigmas: Float[Tensor, "k *#axes"], known: Float[Tensor, "*axes"
     return sigmas.reshape(-1, *sigmas.shape[1:] or [1] * known.dim()) * (1 - known)
 
 
-def euler(
-    velocity: Velocity, x: Float[Tensor, "..."], sigmas: Float[Tensor, "..."], progress: Progress | None = None
-) -> Float[Tensor, "..."]:
-    """First order: ``x += (next - sigma) * velocity``."""
-    for step in range(len(sigmas) - 1):
-        x = x + (sigmas[step + 1] - sigmas[step]) * velocity(x, sigmas[step])
-        _report(progress, step, sigmas)
-    return x
+def euler(point: Point, sigma: Float[Tensor, "..."], following: Float[Tensor, "..."], _: DrawNoise) -> Step:
+    """First order: ``x += (following - sigma) * velocity``."""
+    slope = yield point.x, sigma
+    return Point(point.x + (following - sigma) * slope)
 
 
-def heun(
-    velocity: Velocity, x: Float[Tensor, "..."], sigmas: Float[Tensor, "..."], progress: Progress | None = None
-) -> Float[Tensor, "..."]:
-    """Second order, two evaluations a step (Karras et al. 2022, algorithm 1).
+def heun(point: Point, sigma: Float[Tensor, "..."], following: Float[Tensor, "..."], _: DrawNoise) -> Step:
+    """Second order, two velocities a step (Karras et al. 2022, algorithm 1).
 
     The step that ends at sigma 0 is an Euler step: no network is trained to answer there.
     """
-    for step in range(len(sigmas) - 1):
-        sigma, following = sigmas[step], sigmas[step + 1]
-        slope = velocity(x, sigma)
-        if (following > 0).any():
-            there = velocity(x + (following - sigma) * slope, following)
-            slope = torch.where(following > 0, (slope + there) / 2, slope)
-        x = x + (following - sigma) * slope
-        _report(progress, step, sigmas)
-    return x
+    slope = yield point.x, sigma
+    if (following > 0).any():
+        there = yield point.x + (following - sigma) * slope, following
+        slope = torch.where(following > 0, (slope + there) / 2, slope)
+    return Point(point.x + (following - sigma) * slope)
 
 
-def multistep(
-    velocity: Velocity, x: Float[Tensor, "..."], sigmas: Float[Tensor, "..."], progress: Progress | None = None
-) -> Float[Tensor, "..."]:
-    """Second order, one evaluation a step: Adams-Bashforth for steps of unequal length; the first is an Euler step."""
-    slope_before = stride_before = None
-    for step in range(len(sigmas) - 1):
-        slope, stride = velocity(x, sigmas[step]), sigmas[step + 1] - sigmas[step]
-        if slope_before is None or stride_before is None:
-            x = x + stride * slope
-        else:
-            lean = torch.where(stride_before == 0, 0, stride / stride_before) / 2
-            x = x + stride * (slope + lean * (slope - slope_before))
-        slope_before, stride_before = slope, stride
-        _report(progress, step, sigmas)
-    return x
+def multistep(point: Point, sigma: Float[Tensor, "..."], following: Float[Tensor, "..."], _: DrawNoise) -> Step:
+    """Second order, one velocity a step: Adams-Bashforth for steps of unequal length; the first is an Euler step."""
+    slope, stride = (yield point.x, sigma), following - sigma
+    if point.slope is None or point.stride is None:
+        return Point(point.x + stride * slope, slope, stride)
+    lean = torch.where(point.stride == 0, 0, stride / point.stride) / 2
+    return Point(point.x + stride * (slope + lean * (slope - point.slope)), slope, stride)
 
 
 def ancestral(
-    velocity: Velocity,
-    x: Float[Tensor, "..."],
-    sigmas: Float[Tensor, "..."],
-    progress: Progress | None = None,
-    *,
-    draw_noise: Callable[[], Tensor],
-) -> Float[Tensor, "..."]:
+    point: Point, sigma: Float[Tensor, "..."], following: Float[Tensor, "..."], draw_noise: DrawNoise
+) -> Step:
     """DDPM's sampler (Ho et al. 2020, algorithm 2 with the posterior's variance, eq. 7): fresh noise at every step.
 
     ``draw_noise`` returns standard normal noise like ``x``. The posterior of the next point, given this one and the
     clean value, is written for any ``x = alpha * clean + s * noise``, here the straight path's; it is the same chain.
     """
-    for step in range(len(sigmas) - 1):
-        sigma, following = sigmas[step], sigmas[step + 1]
-        clean = x - sigma * velocity(x, sigma)
-        ratio = (1 - sigma) / (1 - following)
-        added = sigma.square() - (ratio * following).square()
-        share = (following / sigma).square()
-        mean = ratio * share * x + (1 - following) * added / sigma.square() * clean
-        moved = mean + (added * share).clamp(min=0).sqrt() * draw_noise()
-        x = torch.where(following < sigma, moved, x)
-        _report(progress, step, sigmas)
-    return x
+    clean = point.x - sigma * (yield point.x, sigma)
+    ratio = (1 - sigma) / (1 - following)
+    added = sigma.square() - (ratio * following).square()
+    share = (following / sigma).square()
+    mean = ratio * share * point.x + (1 - following) * added / sigma.square() * clean
+    moved = mean + (added * share).clamp(min=0).sqrt() * draw_noise()
+    return Point(torch.where(following < sigma, moved, point.x))
 
 
-def _report(progress: Progress | None, step: int, sigmas: Tensor) -> None:
-    if progress is not None:
-        progress(step + 1, len(sigmas) - 1)
+SAMPLERS: dict[Sampler, Callable[[Point, Tensor, Tensor, DrawNoise], Step]] = {
+    "euler": euler,
+    "heun": heun,
+    "multistep": multistep,
+    "ancestral": ancestral,
+}
+
+
+def take(steps: Sequence[Step], velocities: Callable[[Mapping[int, Question]], Mapping[int, Tensor]]) -> list[Point]:
+    """Take the steps side by side; the points that they lead to.
+
+    ``velocities`` answers the questions of all steps that ask (by their place in ``steps``), at once. A step
+    that asks twice is asked about alone the second time.
+    """
+    points: dict[int, Point] = {}
+    answers: Mapping[int, Tensor | None] = dict.fromkeys(range(len(steps)))
+    while answers:
+        questions: dict[int, Question] = {}
+        for i, answer in answers.items():
+            try:
+                questions[i] = next(steps[i]) if answer is None else steps[i].send(answer)
+            except StopIteration as end:
+                points[i] = end.value
+        answers = velocities(questions) if questions else {}
+    return [points[i] for i in range(len(steps))]
+
+
+def walk(
+    sampler: Sampler,
+    velocity: Velocity,
+    x: Float[Tensor, "..."],
+    sigmas: Float[Tensor, "..."],
+    draw_noise: DrawNoise | None = None,
+    progress: Progress | None = None,
+) -> Float[Tensor, "..."]:
+    """All steps of one walk from ``x``. ``sigmas`` holds one level per step and the last one.
+
+    ``velocity(x, sigma)`` returns a tensor like ``x``; ``progress(step, num_steps)`` is called after each step. Raises
+    ``ValueError`` for ancestral sampling without ``draw_noise``.
+    """
+    if draw_noise is None:
+        if sampler == "ancestral":
+            raise ValueError("draw_noise is None; ancestral sampling draws fresh noise at every step")
+        draw_noise = partial(torch.zeros_like, x)
+    point = Point(x)
+    for i in range(len(sigmas) - 1):
+        step = SAMPLERS[sampler](point, sigmas[i], sigmas[i + 1], draw_noise)
+        (point,) = take([step], lambda questions: {0: velocity(*questions[0])})
+        if progress is not None:
+            progress(i + 1, len(sigmas) - 1)
+    return point.x

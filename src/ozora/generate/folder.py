@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -28,12 +28,14 @@ from ozora.flow.path import STRAIGHT
 from ozora.flow.path import Path as FlowPath
 from ozora.flow.sampler import Sampler
 from ozora.geometry import Geometry
-from ozora.model.autoencoder import Autoencoder, AutoencoderConfig
+from ozora.model.autoencoder import Autoencoder, AutoencoderConfig, State, with_first_frame
 from ozora.model.transformer import Transformer, TransformerConfig
 
 FORMAT_VERSION = 1
 PART_BYTES = 16 * 2**20 - 2**16
 """Weights beyond this many bytes are cut into parts, so that every file stays below 16 MiB."""
+DECODED_AT_ONCE = 8
+"""Latent frames; to decode more together costs memory and saves no time."""
 SHIPPED = Path(__file__).parent.parent / "models"
 
 
@@ -110,16 +112,29 @@ class Model:
         mean, std = self._moments()
         return (latents - mean) / std
 
-    def decode(self, latents: Float[Tensor, "c t h w"], fps: float, chunk: int = 8) -> Clip:
+    def decode(self, latents: Float[Tensor, "c t h w"], fps: float, chunk: int = DECODED_AT_ONCE) -> Clip:
         """The clip of normalised latents, ``chunk`` latent frames at a time, so that memory stays flat."""
+        pieces, past = [], None
+        for part in latents.split(chunk, 1):
+            frames, past = self.decode_next(part, past)
+            pieces.append(frames)
+        return Clip(np.concatenate(pieces), fps)
+
+    def decode_next(
+        self, latents: Float[Tensor, "c t h w"], past: State | None = None
+    ) -> tuple[UInt8[np.ndarray, "_t _h _w 3"], State]:
+        """The frames of the latents that come next, and what the call after it must be told as ``past``.
+
+        Without ``past`` they begin a clip, so the first latent frame is one frame and every other one four.
+        """
         weight = next(self.autoencoder.parameters())
         mean, std = self._moments()
-        raw = (latents.float().cpu() * std + mean).to(weight.device, weight.dtype)
         with torch.inference_mode():
-            clips = [
-                Clip.from_signal(signal, fps).frames for signal in self.autoencoder.decode_stream(raw.split(chunk, 1))
-            ]
-        return Clip(np.concatenate(clips), fps)
+            raw = (latents.float().cpu() * std + mean).to(weight.device, weight.dtype)[None]
+            if past is None:
+                raw = with_first_frame(raw, self.autoencoder.alignment.T)
+            signal, state = self.autoencoder.run_decoder(raw, past, past is None)
+            return Clip.from_signal(signal[0], 1.0).frames, state
 
     def _moments(self) -> tuple[Float[Tensor, "c 1 1 1"], Float[Tensor, "c 1 1 1"]]:
         mean, std = (

@@ -1,63 +1,50 @@
 """How does a sentence become a clip? If you read one file of Ozora, read this one.
 
-A **request** becomes a **window**: its canvas says which latents are known, a random number generator keyed by its seed
-alone draws noise, and its schedule says how much noise each token has at each step. Windows of any size lie in one
-**row** of tokens, once with their prompts and, where they are guided, once more with what they should not show. A
-**sampler** asks the transformer step by step which way the clean row lies, and walks there. The **decoder** turns
-latents into frames, and what was given is put back pixel for pixel: a **clip**.
+A **request** becomes a **rendering**: its canvas says which latents are known, a random number generator keyed by its
+seed alone draws noise, and its schedule says how much noise each token has at each step. ``advance`` moves renderings
+of any size one step: they lie in one **row** of tokens, once with their prompts and, where they are guided, once more
+with what they should not show; the transformer says which way the clean row lies, and each one's **sampler** walks
+there. The **decoder** turns latents into frames as they become final, and what was given is put back pixel for pixel:
+a **clip**.
 """
 
 import contextlib
 import os
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache, partial
 from importlib.metadata import version
 from typing import Any
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from ozora.canvas import Canvas
 from ozora.clip import Clip
 from ozora.flow.guidance import guide
-from ozora.flow.path import STRAIGHT, from_straight, mix, to_velocity
-from ozora.flow.sampler import Progress, Sampler, Velocity, ancestral, euler, heun, multistep, noise_levels
-from ozora.flow.schedule import ancestral_sigmas, shift_for, sigmas
-from ozora.generate.folder import SHIPPED, Model, find_model, load_folder
+from ozora.flow.path import from_straight, to_velocity
+from ozora.flow.sampler import Progress, Question, Sampler, take
+from ozora.generate.folder import DECODED_AT_ONCE, SHIPPED, Model, find_model, load_folder
+from ozora.generate.rendering import Rendering, deliver, fingerprint_of, window_lengths
 from ozora.generate.request import Request
 from ozora.generate.tasks import Task, text_to_video
 from ozora.language.encoder import TextEncoder, check_prompt, check_text, load_text_encoder
-from ozora.model.patches import patchify, segment, token_values, unpatchify
-from ozora.nn.rows import Layout, Segment, Span, pack
+from ozora.nn.rows import Layout, pack
 
 DEFAULT_SECONDS = 2.0
 MAX_VARIATIONS = 1024
 MAX_TOKENS = 2**18
-"""A clip of more tokens is refused: its attention alone would take hours."""
+"""A window of more tokens is refused: its attention alone would take hours."""
+MAX_CLIP_TOKENS = 2**22
+"""A clip of more tokens is refused: its latents alone would fill gigabytes."""
 ROW_TOKENS = 2**15
 """Requests share a row up to this many tokens; what is more goes into further rows."""
+NUM_TEXTS = 256
+"""Texts whose states are remembered: many requests say the same."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-
-@dataclass(frozen=True, eq=False)
-class Window:
-    """A request made ready: ``x`` is where its tokens start, ``levels`` how much noise each has at each step.
-
-    ``random`` goes on to draw what an ancestral sampler adds.
-    """
-
-    request: Request
-    task: Task
-    x: Float[Tensor, "n p"]
-    levels: Float[Tensor, "k n 1"]
-    random: torch.Generator
-
-    @property
-    def num_steps(self) -> int:
-        return len(self.levels) - 1
 
 
 class Generator:
@@ -76,8 +63,11 @@ class Generator:
         self.model, self.text_encoder, self.dtype = model, text_encoder, dtype
         self.config, self.geometry, self.hash = model.config, model.geometry, model.hash
         self.transformer = model.transformer
-        self.device = next(self.transformer.parameters()).device
         self.name = name or model.config.name
+        device = self.device = next(self.transformer.parameters()).device
+        self._states = lru_cache(NUM_TEXTS)(lambda text: text_encoder.encode([text])[0])
+        # Whatever moves together usually does so for many steps, so its layout is made once.
+        self._pack = lru_cache(4)(lambda *segments: pack(segments).to(device))
 
     @staticmethod
     def load(
@@ -116,17 +106,19 @@ class Generator:
         sampler: Sampler | None = None,
         variations: int = 1,
         canvas: Canvas | Task | None = None,
+        script: Sequence[tuple[float, str]] = (),
         progress: Progress | None = None,
     ) -> Clip | list[Clip]:
         """One clip; with ``variations`` above 1 a list, in which clip i has the seed ``seed + i``.
 
         ``size`` is (width, height) in pixels, ``seconds`` 2 unless given; None stands for the model's default.
+        ``script`` holds (second, text): what the clip should show from then on, instead of ``prompt``.
         ``progress(done, total)`` is called after every step. Raises ``ValueError`` before any work for what cannot be
         done, and warns (``UserWarning``) of what the model was not trained for.
         """
         if type(variations) is not int or not 1 <= variations <= MAX_VARIATIONS:
             raise ValueError(f"variations is {variations!r}; it must be a whole number from 1 to {MAX_VARIATIONS}")
-        request = Request(prompt, size, seconds, fps, seed, steps, guidance, negative, sampler, canvas)
+        request = Request(prompt, size, seconds, fps, seed, steps, guidance, negative, sampler, canvas, tuple(script))
         clips = self.render([replace(request, seed=seed + i) for i in range(variations)], progress)
         return clips if variations > 1 else clips[0]
 
@@ -136,19 +128,64 @@ class Generator:
         All requests are checked before any work is done; raises and warns as ``__call__`` does.
         """
         resolved = [self.resolve(request) for request in requests]
-        for doubt in dict.fromkeys(doubt for request in resolved for doubt in self._doubts(request)):
+        for doubt in dict.fromkeys(doubt for request in resolved for doubt in self.doubts(request)):
             warnings.warn(doubt, stacklevel=2)
-        windows = [self._window(request) for request in resolved]
-        rows = share_rows(windows)
-        num_steps = [windows[row[0]].num_steps for row in rows]
+        renderings = [self.begin(request) for request in resolved]
+        rows = share_rows([rendering.max_tokens for rendering in renderings])
+        num_steps = sum(max(renderings[i].num_steps for i in row) for row in rows)
         clips: dict[int, Clip] = {}
-        for number, row in enumerate(rows):
-            report = progress and partial(_report, progress, sum(num_steps[:number]), sum(num_steps))
-            for i, latents in zip(row, self._sample([windows[i] for i in row], report)):
-                with self._precision():
-                    clip = self.model.decode(latents, windows[i].task.canvas.fps)
-                clips[i] = windows[i].task.finish(clip)
-        return [clips[i] for i in range(len(windows))]
+        done = 0
+        for row in rows:
+            while moving := [renderings[i] for i in row if not renderings[i].is_done]:
+                self.advance(moving)
+                done += 1
+                if progress is not None:
+                    progress(done, num_steps)
+            clips |= {i: self.finish(renderings[i]) for i in row}
+        return [clips[i] for i in range(len(renderings))]
+
+    def begin(self, request: Request, state: Mapping[str, Tensor] | None = None) -> Rendering:
+        """A rendering of the request, at its beginning or where a ``Rendering.state`` of it was taken.
+
+        Raises ``ValueError`` for what cannot be rendered, and for a state of another request or model.
+        """
+        request = self.resolve(request)
+        assert request.size and request.seconds and request.fps
+        if request.canvas is None:
+            num_frames = self.geometry.delivered_frames(request.seconds, request.fps)
+            task = text_to_video(request.size, num_frames, request.fps, self.geometry)
+        else:
+            task = as_task(request.canvas)
+        fingerprint = fingerprint_of(request, task.canvas, self.hash)
+        rendering = Rendering(request, task, self.config, fingerprint, self._states, self.device)
+        if state is not None:
+            rendering.restore(state)
+        return rendering
+
+    @torch.inference_mode()
+    def advance(self, renderings: Sequence[Rendering]) -> None:
+        """Every rendering moves one step, all in one packed row, whatever their sizes, samplers and schedules.
+
+        Raises ``ValueError`` unless there is one at least, none is done and none comes twice.
+        """
+        num_open = len({id(rendering) for rendering in renderings if not rendering.is_done})
+        if num_open == 0 or num_open < len(renderings):
+            raise ValueError(f"{num_open} of {len(renderings)} renderings can move; give 1 or more, none done or twice")
+        points = take([rendering.next_step() for rendering in renderings], partial(self._velocities, renderings))
+        for rendering, point in zip(renderings, points):
+            rendering.move_to(point)
+
+    def stream(self, rendering: Rendering, progress: Progress | None = None) -> Iterator[UInt8[np.ndarray, "_t h w 3"]]:
+        """The clip's frames as they become final. A rendering that is not done is advanced, alone.
+
+        Memory does not grow with the clip's length, but for its latents. ``progress(step, num_steps)`` is called after
+        every step. Raises ``RuntimeError`` where a number overflowed, which half precision may do.
+        """
+        return deliver(rendering.task, self._decoded(rendering, progress), rendering.num_rendered)
+
+    def finish(self, rendering: Rendering) -> Clip:
+        """The whole clip: what ``stream`` gives, joined."""
+        return Clip(np.concatenate(list(self.stream(rendering))), rendering.task.canvas.fps)
 
     def resolve(self, request: Request) -> Request:
         """The request with the model's values where it had None.
@@ -168,20 +205,16 @@ class Generator:
             sampler=config.sampling.sampler if request.sampler is None else request.sampler,
         )
         assert request.size and request.seconds is not None and request.fps is not None
-        width, height = request.size
         num_frames = geometry.rendered_frames(geometry.delivered_frames(request.seconds, request.fps))
-        num_tokens = geometry.num_tokens(num_frames, height, width)
-        if num_tokens > MAX_TOKENS:
-            num_latents = MAX_TOKENS // geometry.num_tokens(1, height, width)
-            seconds = (1 + geometry.time_stride * (num_latents - 1)) / request.fps
-            raise ValueError(
-                f"{width}x{height} in {num_frames} frames is {num_tokens} tokens and the limit {MAX_TOKENS}; "
-                f"{seconds:.2f} seconds at this size and rate are within it"
-            )
+        self._check_tokens(num_frames, request)
         if request.prompt or request.canvas is None:
             check_text(request.prompt)
         if request.negative:
             check_text(request.negative, "negative prompt")
+        for second, text in request.script:
+            check_text(text, f"prompt at {second:g} s")
+            if second >= request.seconds:
+                raise ValueError(f"the prompt at {second:g} s comes after the clip's end, {request.seconds:g} s")
         return request
 
     def settings(self, request: Request) -> dict[str, Any]:
@@ -190,76 +223,62 @@ class Generator:
         made_by = {"model": self.name, "model_hash": self.hash, "dtype": dtype, "ozora": version("ozora")}
         return self.resolve(request).settings() | made_by
 
-    def _window(self, request: Request) -> Window:
-        """Canvas, noise and schedule of a resolved request."""
-        assert request.size and request.seconds and request.fps and request.steps
-        geometry, patch = self.geometry, self.geometry.patch
-        if request.canvas is None:
-            num_frames = geometry.delivered_frames(request.seconds, request.fps)
-            task = text_to_video(request.size, num_frames, request.fps, geometry)
-        else:
-            task = as_task(request.canvas)
-        canvas, random = task.canvas, torch.Generator().manual_seed(request.seed)
-        known = token_values(canvas.known.float(), patch)[:, None]
-        if self.config.path == STRAIGHT:
-            schedule = sigmas(request.steps, shift_for(len(known), self.config.reference_tokens))
-        else:
-            schedule = ancestral_sigmas(request.steps)
-        levels = noise_levels(schedule, known)
-        x = mix(patchify(canvas.clean.float(), patch), draw_patches(canvas, patch, random), levels[0])
-        starts_in_noise = bool((known == 0).any())
-        if self.config.sampling.skip_first and request.is_guided and starts_in_noise and request.steps > 1:
-            levels = levels[1:]
-        return Window(request, task, x, levels, random)
+    def doubts(self, request: Request) -> list[str]:
+        """What of a request the model was not trained for, one sentence each."""
+        request = self.resolve(request)
+        assert request.size and request.seconds and request.fps
+        trained, (width, height) = self.config.trained, request.size
+        doubts = [doubt for text in request.texts if text for doubt in check_prompt(text, self.text_encoder)]
+        areas = [w * h for w, h in trained.sizes]
+        shapes = [w / h for w, h in trained.sizes]
+        if not (min(areas) <= width * height <= max(areas) and min(shapes) <= width / height <= max(shapes)):
+            known = ", ".join(f"{w}x{h}" for w, h in trained.sizes)
+            doubts.append(f"size {width}x{height} is outside what {self.name} was trained on ({known}); expect less")
+        num_frames = self.geometry.rendered_frames(self.geometry.delivered_frames(request.seconds, request.fps))
+        longest = max(trained.num_frames)
+        if num_frames > longest:
+            doubts.append(
+                f"{num_frames} frames are more than {self.name} was trained on ({longest}), so they are made part by "
+                "part, each seeing little of those before it; expect less"
+            )
+        if not min(trained.fps) <= request.fps <= max(trained.fps):
+            rates = ", ".join(f"{fps:g}" for fps in trained.fps)
+            doubts.append(f"{request.fps:g} fps is outside what {self.name} was trained on ({rates}); expect less")
+        return doubts
 
-    @torch.inference_mode()
-    def _sample(self, windows: Sequence[Window], progress: Progress | None) -> list[Float[Tensor, "c t h w"]]:
-        """One packed row from noise to latents. Its windows have one sampler and one number of steps."""
-        patch = self.geometry.patch
+    def _decoded(self, rendering: Rendering, progress: Progress | None) -> Iterator[UInt8[np.ndarray, "_t h w 3"]]:
+        """Frames of the canvas, decoded window by window whenever it is called, so that they are always the same."""
+        past, first = None, 0
+        for num_windows, last in enumerate(rendering.final_frames):
+            while rendering.window < num_windows:
+                self.advance([rendering])
+                if progress is not None:
+                    progress(rendering.step, rendering.num_steps)
+            for latents in rendering.latents[:, first:last].split(DECODED_AT_ONCE, 1) if first < last else ():
+                if not latents.isfinite().all():
+                    raise RuntimeError(f"{self.name}: a number overflowed in {self.dtype}; compute in float32")
+                with self._precision():
+                    frames, past = self.model.decode_next(latents, past)
+                yield frames
+            first = last
 
-        def draw_noise() -> Tensor:
-            return torch.cat([draw_patches(w.task.canvas, patch, w.random) for w in windows]).to(self.device)
+    def _velocities(self, renderings: Sequence[Rendering], questions: Mapping[int, Question]) -> dict[int, Tensor]:
+        """Guided velocities, one "n p" for each rendering that asks.
 
-        walk = {
-            "euler": euler,
-            "heun": heun,
-            "multistep": multistep,
-            "ancestral": partial(ancestral, draw_noise=draw_noise),
-        }[windows[0].request.sampler or "euler"]
-        x = torch.cat([window.x for window in windows]).to(self.device)
-        levels = torch.cat([window.levels for window in windows], dim=1).to(self.device)
-        x = walk(self._velocity(windows), x, levels, progress)
-        if not x.isfinite().all():
-            raise RuntimeError(f"{self.name}: a number overflowed in {self.dtype}; compute in float32")
-        parts = x.cpu().split([len(window.x) for window in windows])
-        return [unpatchify(part, window.task.canvas.grid, patch) for part, window in zip(parts, windows)]
-
-    def _velocity(self, windows: Sequence[Window]) -> Velocity:
-        """The guided velocity of a row of windows: a function of ``x`` "n p" and ``sigma`` "n 1"."""
-        sampling, num_windows = self.config.sampling, len(windows)
-        low, high = sampling.guidance_interval
-        guided = [i for i, window in enumerate(windows) if window.request.is_guided]
-        texts = self.text_encoder.encode(
-            [window.request.prompt for window in windows] + [windows[i].request.negative for i in guided]
-        )
-        prompted = [self._segment(window, text) for window, text in zip(windows, texts)]
-        negated = [self._segment(windows[i], text) for i, text in zip(guided, texts[num_windows:])]
-        single, double = (pack(segments).to(self.device) for segments in (prompted, prompted + negated))
-
-        def velocity(x: Tensor, sigma: Tensor) -> Tensor:
-            if not (guided and ((sigma >= low) & (sigma <= high)).any()):
-                return self._predict(x, sigma, single)
-            # A double row holds all windows with their prompts, then the guided ones once more.
-            levels, again = single.split(sigma), [single.split(x)[i] for i in guided]
-            twice = torch.cat([sigma, *(levels[i] for i in guided)])
-            parts = double.split(self._predict(torch.cat([x, *again]), twice, double))
-            for i, base in zip(guided, parts[num_windows:]):
-                scale = windows[i].request.guidance
-                assert scale is not None
-                parts[i] = guide(parts[i], base, levels[i], scale, (low, high), sampling.fitted_guidance)
-            return torch.cat(parts[:num_windows])
-
-        return velocity
+        The row holds all of them with their prompts, then those that guidance acts on once more.
+        """
+        sampling = self.config.sampling
+        guided = [i for i, (_, sigma) in questions.items() if renderings[i].is_guided_at(sigma)]
+        layout = self._pack(*(renderings[i].prompted for i in questions), *(renderings[i].negated for i in guided))
+        x, sigma = (torch.cat([questions[i][part] for i in (*questions, *guided)]) for part in (0, 1))
+        parts = layout.split(self._predict(x, sigma, layout))
+        velocities = dict(zip(questions, parts))
+        for i, base in zip(guided, parts[len(questions) :]):
+            sigma, scale = questions[i][1], renderings[i].guidance
+            velocities[i] = guide(
+                velocities[i], base, sigma, scale, sampling.guidance_interval, sampling.fitted_guidance
+            )
+        return velocities
 
     def _predict(self, x: Float[Tensor, "n p"], sigma: Float[Tensor, "n 1"], layout: Layout) -> Float[Tensor, "n p"]:
         """What the transformer says, as a velocity in float32."""
@@ -267,15 +286,24 @@ class Generator:
             prediction = self.transformer(from_straight(x, sigma, self.config.path), sigma.squeeze(1), layout)
         return to_velocity(prediction.float(), self.transformer.config.prediction, x, sigma)
 
-    def _segment(self, window: Window, text: Float[Tensor, "s e"]) -> Segment:
-        canvas = window.task.canvas
-        span = Span(len(window.x), text.cpu())
-        return segment(canvas.grid, canvas.fps, self.geometry, [span], canvas.starts_clip)
-
     def _precision(self) -> contextlib.AbstractContextManager[Any]:
         if self.dtype == torch.float32:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, self.dtype)
+
+    def _check_tokens(self, num_frames: int, request: Request) -> None:
+        """``ValueError`` for a clip, or a window of it, of too many tokens."""
+        assert request.size and request.fps
+        geometry, (width, height) = self.geometry, request.size
+        num_latents, frame_tokens = geometry.latent_frames(num_frames), geometry.num_tokens(1, height, width)
+        at_once = min(num_latents, window_lengths(self.config).first)
+        for what, number, limit in (("at once", at_once, MAX_TOKENS), ("in all", num_latents, MAX_CLIP_TOKENS)):
+            if number * frame_tokens > limit:
+                seconds = (1 + geometry.time_stride * (limit // frame_tokens - 1)) / request.fps
+                raise ValueError(
+                    f"{width}x{height} in {num_frames} frames is {number * frame_tokens} tokens {what} and the limit "
+                    f"{limit}; {seconds:.2f} seconds at this size and rate are within it"
+                )
 
     def _sized(self, request: Request, canvas: Canvas) -> Request:
         """The request with the size, duration and rate of its canvas; ``ValueError`` where it asks for others."""
@@ -296,51 +324,23 @@ class Generator:
             )
         return replace(request, size=size, seconds=seconds, fps=canvas.fps)
 
-    def _doubts(self, request: Request) -> list[str]:
-        """What of a resolved request the model was not trained for, one sentence each."""
-        assert request.size and request.seconds and request.fps
-        trained, (width, height) = self.config.trained, request.size
-        doubts = check_prompt(request.prompt, self.text_encoder) if request.prompt else []
-        areas = [w * h for w, h in trained.sizes]
-        shapes = [w / h for w, h in trained.sizes]
-        if not (min(areas) <= width * height <= max(areas) and min(shapes) <= width / height <= max(shapes)):
-            known = ", ".join(f"{w}x{h}" for w, h in trained.sizes)
-            doubts.append(f"size {width}x{height} is outside what {self.name} was trained on ({known}); expect less")
-        num_frames = self.geometry.rendered_frames(self.geometry.delivered_frames(request.seconds, request.fps))
-        longest = max(trained.num_frames)
-        if num_frames > longest:
-            doubts.append(f"{num_frames} frames are more than {self.name} was trained on ({longest}); expect less")
-        if not min(trained.fps) <= request.fps <= max(trained.fps):
-            rates = ", ".join(f"{fps:g}" for fps in trained.fps)
-            doubts.append(f"{request.fps:g} fps is outside what {self.name} was trained on ({rates}); expect less")
-        return doubts
-
 
 def as_task(canvas: Canvas | Task) -> Task:
     """A bare canvas is a task of which no pixel was given."""
     return canvas if isinstance(canvas, Task) else Task(canvas)
 
 
-def draw_patches(canvas: Canvas, patch: int, random: torch.Generator) -> Float[Tensor, "n p"]:
-    """Normal noise for a canvas, frame by frame of its latents, so that a longer clip starts with the same noise."""
-    t, h, w = canvas.grid
-    noise = torch.randn(t, canvas.clean.shape[0], h, w, generator=random)
-    return patchify(noise.transpose(0, 1), patch)
-
-
-def share_rows(windows: Sequence[Window]) -> list[list[int]]:
-    """Which windows share a row: those of one sampler and number of steps, up to ``ROW_TOKENS`` with guidance."""
-    rows: dict[tuple[str | None, int], list[list[int]]] = {}
-    filled: dict[tuple[str | None, int], int] = {}
-    for i, window in enumerate(windows):
-        kind = (window.request.sampler, window.num_steps)
-        num_tokens = len(window.x) * (2 if window.request.is_guided else 1)
-        if kind not in rows or filled[kind] + num_tokens > ROW_TOKENS:
-            rows.setdefault(kind, []).append([])
-            filled[kind] = 0
-        rows[kind][-1].append(i)
-        filled[kind] += num_tokens
-    return [row for kinds in rows.values() for row in kinds]
+def share_rows(sizes: Sequence[int], budget: int = ROW_TOKENS) -> list[list[int]]:
+    """Which of so many tokens share a row of at most ``budget``, first come, first served; one alone may exceed it."""
+    rows: list[list[int]] = []
+    filled = budget
+    for i, num_tokens in enumerate(sizes):
+        if not rows or filled + num_tokens > budget:
+            rows.append([])
+            filled = 0
+        rows[-1].append(i)
+        filled += num_tokens
+    return rows
 
 
 def find_device(device: str | torch.device | None) -> torch.device:
@@ -368,7 +368,3 @@ def find_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.d
         raise ValueError(f"dtype is {dtype}; it must be one of {', '.join(DTYPES)}")
     assert found is not None
     return found
-
-
-def _report(progress: Progress, before: int, total: int, step: int, _: int) -> None:
-    progress(before + step, total)

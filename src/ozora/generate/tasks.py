@@ -3,6 +3,7 @@
 A task's clips have the size that is to be rendered; ``ozora.media.resize`` fits others. ``model`` compresses them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, runtime_checkable
 
@@ -14,6 +15,9 @@ from torch import Generator, Tensor
 from ozora.canvas import Canvas
 from ozora.clip import Clip
 from ozora.geometry import Geometry
+
+ENCODED_AT_ONCE = 16
+"""Latent frames."""
 
 
 @runtime_checkable
@@ -42,14 +46,6 @@ class Task:
     before: UInt8[np.ndarray, "before h w 3"] | None = None
     after: UInt8[np.ndarray, "after h w 3"] | None = None
 
-    def finish(self, window: Clip) -> Clip:
-        """The clip to return: given pixels as they were given, the surplus trimmed, the given clips joined on."""
-        frames = window.frames
-        if self.given is not None and self.kept is not None:
-            frames = np.where(self.kept[..., None], self.given, frames)
-        parts = (self.before, frames[self.start : self.stop], self.after)
-        return Clip(np.concatenate([part for part in parts if part is not None]), window.fps)
-
 
 def text_to_video(size: tuple[int, int], num_frames: int, fps: float, geometry: Geometry) -> Task:
     """Nothing is known. ``size`` is (width, height)."""
@@ -66,8 +62,7 @@ def animate(still: Clip, num_frames: int, fps: float, model: Compressor) -> Task
     """The first frame is known, a clip of one frame; ``num_frames`` are delivered, it included."""
     if still.num_frames != 1:
         raise ValueError(f"{still!r}: animate takes a picture, a clip of 1 frame; to go on from a clip, extend it")
-    task = _between(Clip(still.frames, fps), None, model.geometry.rendered_frames(num_frames) - 1, model)
-    return replace(task, stop=num_frames)
+    return keyframes([(0, still)], num_frames, fps, model)
 
 
 def extend(
@@ -81,15 +76,14 @@ def extend(
 
     The model sees up to ``context`` latent frames (of four frames each, and one frame) of the clip at the join.
     """
-    if num_new < 1:
-        raise ValueError(f"{num_new} new frames; at least 1 must be asked for")
+    _check_new(num_new)
     if direction == "forward":
         first = prefix_of(clip, context, model.geometry)
-        task = _between(first, None, model.geometry.rendered_frames(num_new + 1) - 1, model)
-        return replace(task, stop=first.num_frames + num_new, before=clip.frames[: -first.num_frames])
+        task = keyframes([(0, first)], first.num_frames + num_new, clip.fps, model)
+        return replace(task, before=clip.frames[: -first.num_frames])
     last = suffix_of(clip, context, model.geometry)
     rendered = model.geometry.rendered_frames(num_new)
-    task = _between(None, last, rendered, model)
+    task = keyframes([(rendered, last)], rendered + last.num_frames, clip.fps, model)
     return replace(task, start=rendered - num_new, after=clip.frames[last.num_frames :])
 
 
@@ -99,25 +93,62 @@ def connect(first: Clip, second: Clip, num_new: int, model: Compressor, context:
         raise ValueError(
             f"{first!r} and {second!r}: clips to connect have one size and rate; fit the second to the first"
         )
-    if num_new < 1:
-        raise ValueError(f"{num_new} new frames; at least 1 must be asked for")
+    _check_new(num_new)
     end, beginning = prefix_of(first, context, model.geometry), suffix_of(second, context, model.geometry)
-    task = _between(end, beginning, model.geometry.rendered_frames(num_new + 1) - 1, model)
+    start = end.num_frames + model.geometry.rendered_frames(num_new + 1) - 1
+    task = keyframes([(0, end), (start, beginning)], start + beginning.num_frames, first.fps, model)
     return replace(task, before=first.frames[: -end.num_frames], after=second.frames[beginning.num_frames :])
 
 
 def loop(clip: Clip, num_new: int, model: Compressor, context: int = 2) -> Task:
     """The clip, then at least ``num_new`` generated frames (a multiple of 4) that lead back to its beginning."""
     bridge = connect(clip, clip, num_new, model, context)
-    return replace(bridge, stop=-suffix_of(clip, context, model.geometry).num_frames, after=None)
+    assert bridge.stop is not None
+    return replace(bridge, stop=bridge.stop - suffix_of(clip, context, model.geometry).num_frames, after=None)
+
+
+def keyframes(parts: Sequence[tuple[int, Clip]], num_frames: int, fps: float, model: Compressor) -> Task:
+    """Clips of one size at their places in ``num_frames``; all between them is made.
+
+    A part is (first frame, clip) and fills whole latent frames: at 0 it has 1 + 4k frames, else it starts at 1 + 4j and
+    has 4k. Its pixels stay. Raises ``ValueError`` for parts that overlap, do not fit, or stand out of order.
+    """
+    geometry, (width, height) = model.geometry, parts[0][1].size
+    rendered = geometry.rendered_frames(num_frames)
+    grid = geometry.latent_grid(rendered, height, width)
+    clean, known = torch.zeros(geometry.latent_channels, *grid), torch.zeros(grid)
+    frames = np.zeros((rendered, height, width, 3), np.uint8)
+    kept = np.zeros((rendered, height, width), bool)
+    free = 0
+    for first, clip in parts:
+        stop = first + clip.num_frames
+        if clip.size != (width, height):
+            raise ValueError(f"{clip!r} beside clips of {width}x{height}; fit all to one size")
+        if any((frame - 1) % geometry.time_stride for frame in (first, stop) if frame):
+            raise ValueError(
+                f"frames {first} to {stop} of a clip are given; what is given begins at 0 or 1 + "
+                f"{geometry.time_stride}k and ends before 1 + {geometry.time_stride}k"
+            )
+        if not free <= first < stop <= rendered:
+            raise ValueError(f"frames {first} to {stop} are given; frames {free} to {rendered} are still free")
+        latents = encode_suffix(clip, model) if first else encode_whole(clip, model)
+        at = slice((first + geometry.time_stride - 1) // geometry.time_stride, None)
+        clean[:, at][:, : latents.shape[1]], known[at][: latents.shape[1]] = latents, 1
+        frames[first:stop], kept[first:stop] = clip.frames, True
+        free = stop
+    return Task(Canvas(clean, known, fps), frames, kept, stop=num_frames)
 
 
 def edit(clip: Clip, strength: float, model: Compressor) -> Task:
     """SDEdit (Meng et al. 2022): everything is known to the degree ``1 - strength``; 0 keeps the clip, 1 forgets it."""
     if not 0 <= strength <= 1:
         raise ValueError(f"strength is {strength}; it must be from 0 (as it is) to 1 (all new), 0.6 for instance")
-    clean = model.encode(Clip(_held(clip.frames, model.geometry), clip.fps))
-    return Task(Canvas(clean, torch.full(clean.shape[1:], 1.0 - strength), clip.fps), stop=clip.num_frames)
+    frames = _held(clip.frames, model.geometry)
+    clean = encode_whole(Clip(frames, clip.fps), model)
+    canvas = Canvas(clean, torch.full(clean.shape[1:], 1.0 - strength), clip.fps)
+    if strength == 0:
+        return Task(canvas, frames, np.ones(frames.shape[:3], bool), stop=clip.num_frames)
+    return Task(canvas, stop=clip.num_frames)
 
 
 def fill(clip: Clip, remade: Bool[np.ndarray, "t h w"], model: Compressor) -> Task:
@@ -131,7 +162,7 @@ def fill(clip: Clip, remade: Bool[np.ndarray, "t h w"], model: Compressor) -> Ta
     if not remade.any():
         raise ValueError("the mask marks nothing to be remade; mark at least one pixel")
     frames, remade = _held(clip.frames, model.geometry), _held(remade, model.geometry)
-    clean = model.encode(Clip(_painted_out(frames, remade), clip.fps))
+    clean = encode_whole(Clip(_painted_out(frames, remade), clip.fps), model)
     known = 1 - model.geometry.token_mask(torch.from_numpy(remade)).float()
     return Task(Canvas(clean, known, clip.fps), frames, ~remade, stop=clip.num_frames)
 
@@ -153,35 +184,36 @@ def suffix_of(clip: Clip, context: int, geometry: Geometry) -> Clip:
     return clip.slice(0, k * geometry.time_stride)
 
 
+def encode_whole(clip: Clip, model: Compressor) -> Float[Tensor, "c t h w"]:
+    """Latents of a clip of 1 + 4k frames, ``ENCODED_AT_ONCE`` latent frames at a time, so that memory stays flat.
+
+    A part that starts mid-clip is encoded with its R = ``warm_up`` latent frames of past, which are then dropped: what
+    is left are the whole clip's latents.
+    """
+    stride, warm_up = model.geometry.time_stride, model.geometry.warm_up
+    num_latents = model.geometry.latent_frames(clip.num_frames)
+    parts = [model.encode(clip.slice(0, min(clip.num_frames, 1 + stride * (ENCODED_AT_ONCE - 1))))]
+    for start in range(ENCODED_AT_ONCE, num_latents, ENCODED_AT_ONCE):
+        stop = min(start + ENCODED_AT_ONCE, num_latents)
+        window = clip.slice(stride * (start - warm_up), 1 + stride * (stop - 1))
+        parts.append(model.encode(window)[:, warm_up:])
+    return torch.cat(parts, dim=1)
+
+
 def encode_suffix(clip: Clip, model: Compressor) -> Float[Tensor, "c t h w"]:
-    """Latents of 4k frames that stand at the end of a clip whose earlier frames are not known yet.
+    """Latents of 4k frames that stand where the frames before them are not known yet.
 
     A latent frame depends on R = ``warm_up`` latent frames before it. They are filled with the clip itself, played
     backwards towards its first frame, and the warm-up's latents are dropped.
     """
     past = 1 + model.geometry.time_stride * (model.geometry.warm_up - 1)
     frames = np.pad(clip.frames, ((past, 0), (0, 0), (0, 0), (0, 0)), mode="reflect")
-    return model.encode(Clip(frames, clip.fps))[:, model.geometry.warm_up :]
+    return encode_whole(Clip(frames, clip.fps), model)[:, model.geometry.warm_up :]
 
 
-def _between(first: Clip | None, last: Clip | None, num_new: int, model: Compressor) -> Task:
-    """A window of ``first`` (1 + 4k frames), ``num_new`` unknown frames, and ``last`` (4k frames)."""
-    given = [clip for clip in (first, last) if clip is not None]
-    num_first, num_last = (0 if clip is None else clip.num_frames for clip in (first, last))
-    num_frames, (width, height) = num_first + num_new + num_last, given[0].size
-    grid = model.geometry.latent_grid(num_frames, height, width)
-    clean, known = torch.zeros(model.geometry.latent_channels, *grid), torch.zeros(grid)
-    frames = np.zeros((num_frames, height, width, 3), np.uint8)
-    kept = np.zeros((num_frames, height, width), bool)
-    if first is not None:
-        latents = model.encode(first)
-        clean[:, : latents.shape[1]], known[: latents.shape[1]] = latents, 1
-        frames[:num_first], kept[:num_first] = first.frames, True
-    if last is not None:
-        latents = encode_suffix(last, model)
-        clean[:, -latents.shape[1] :], known[-latents.shape[1] :] = latents, 1
-        frames[-num_last:], kept[-num_last:] = last.frames, True
-    return Task(Canvas(clean, known, given[0].fps), frames, kept)
+def _check_new(num_new: int) -> None:
+    if num_new < 1:
+        raise ValueError(f"{num_new} new frames; at least 1 must be asked for")
 
 
 def _held(frames: np.ndarray, geometry: Geometry) -> np.ndarray:

@@ -1,15 +1,16 @@
 """How does a clip become a file that plays everywhere? The suffix chooses the format.
 
-The bytes depend on the clip and the settings alone: one thread, no dates, no random identifiers, and x264 told to
-forget the processor's model. They are made in memory and appear under the final name whole or not at all.
+The bytes depend on the clip and the settings alone, however its frames come: one thread, no dates, no random
+identifiers, and x264 told to forget the processor's model. They appear under the final name whole or not at all.
 """
 
 import io
+import itertools
 import math
 import os
 import secrets
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -34,6 +35,9 @@ MAX_SIDE = {".mp4": 8192, ".webm": 16383, ".gif": 65535, ".png": 65535}
 
 # Visually lossless. Without cpu-independent, x264 gives other bytes now and then, even on one thread of one machine.
 X264_OPTIONS = {"crf": "12", "preset": "slow", "x264-params": "cpu-independent=1"}
+# Where a frame has more pixels the preset is "faster": at 720x1280 it takes 45 ms a frame instead of 106, and the file
+# is 10 % smaller and 0.4 dB worse at 53 dB.
+MAX_SLOW_PIXELS = 512 * 512
 VP9_OPTIONS = {"crf": "10", "b": "0", "deadline": "good", "cpu-used": "2", "row-mt": "0"}
 
 
@@ -48,13 +52,69 @@ def write_clip(clip: Clip, path: str | os.PathLike[str], settings: Mapping[str, 
     path = Path(path)
     check_place(path)
     check_format(path, clip.size, clip.num_frames, clip.fps)
-    text = to_text(settings or {})
-    try:
-        data = _encode(clip, path.suffix.lower(), text)
-    except FFmpegError as error:
-        raise ValueError(f"{path}: {clip!r} cannot be encoded: {error.strerror}") from error
-    _write_whole(path, data)
+    with open_clip_writer(path, clip.size, clip.fps, settings) as writer:
+        writer.write(clip.frames)
     return path
+
+
+class ClipWriter:
+    """Takes a clip's frames as they come; made by ``open_clip_writer``."""
+
+    def __init__(self, path: Path, size: tuple[int, int], fps: float, encode: "Encode") -> None:
+        self.path, self.size, self.fps, self.num_frames, self._encode = path, size, fps, 0, encode
+
+    def write(self, frames: UInt8[np.ndarray, "t h w 3"]) -> None:
+        """The frames that come next.
+
+        Raises ``ValueError`` for another size and for more than the format holds, ``OSError`` if writing fails.
+        """
+        width, height = self.size
+        if frames.shape[1:] != (height, width, 3):
+            raise ValueError(f"{self.path}: frames of shape {frames.shape}; the clip has size {width}x{height}")
+        check_format(self.path, self.size, self.num_frames + len(frames), self.fps)
+        for pixels in frames:
+            try:
+                self._encode(pixels)
+            except (OSError, FFmpegError) as error:
+                raise _named(error, self.path) from error
+            self.num_frames += 1
+
+
+@contextmanager
+def open_clip_writer(
+    path: str | os.PathLike[str], size: tuple[int, int], fps: float, settings: Mapping[str, object] | None = None
+) -> Iterator[ClipWriter]:
+    """Write a clip piece by piece: the file that ``write_clip`` would write of the whole, byte for byte.
+
+    ``size`` is (width, height). An ``.mp4`` or ``.webm`` grows on the disk under a hidden name, so memory stays flat; a
+    ``.gif`` or ``.png`` is made at the end, of frames held in memory. At the end of the block the file gets its name;
+    if the block fails, nothing stays of it. Raises as ``write_clip`` does, and ``ValueError`` where no frame came.
+    """
+    path = Path(path)
+    check_place(path)
+    check_format(path, size, 1, fps)
+    text = to_text(settings or {})
+    open_encoder = _open_video if path.suffix.lower() in (".mp4", ".webm") else _open_whole
+    partial = path.with_name(f".{secrets.token_hex(8)}.partial")
+    is_ours = True  # the error, if one comes: not the caller's, from whatever makes the frames
+    try:
+        with open_encoder(partial, path.suffix.lower(), size, fps, text) as encode:
+            writer = ClipWriter(path, size, fps, encode)
+            is_ours = False
+            yield writer
+            is_ours = True
+            if not writer.num_frames:
+                raise ValueError(f"{path}: no frame was written; a clip has at least one")
+        with partial.open("r+b") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except (OSError, FFmpegError) as error:
+        if is_ours:
+            raise _named(error, path) from error
+        raise
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def check_format(path: Path, size: tuple[int, int], num_frames: int, fps: float) -> None:
@@ -111,40 +171,57 @@ def _sheet_grid(size: tuple[int, int], num_frames: int, columns: int | None) -> 
     return math.ceil(num_frames / columns), columns
 
 
-def _encode(clip: Clip, suffix: str, text: str) -> bytes:
-    if suffix == ".mp4":
-        return _encode_video(clip, "mp4", "libx264", X264_OPTIONS, text)
-    if suffix == ".webm":
-        return _encode_video(clip, "webm", "libvpx-vp9", VP9_OPTIONS, text)
-    if suffix == ".gif":
-        data = _encode_gif(clip)
-        return add_to_gif(data, text) if text else data
-    data = _encode_png(contact_sheet(clip))
-    return add_to_png(data, text) if text else data
+Encode = Callable[[UInt8[np.ndarray, "h w 3"]], None]
 
 
-def _encode_video(clip: Clip, container_format: str, codec: str, options: dict[str, str], text: str) -> bytes:
-    rate = Fraction(clip.fps).limit_denominator(1001)
-    file = io.BytesIO()
-    with av.open(file, "w", format=container_format, options={"fflags": "+bitexact"}) as container:
+@contextmanager
+def _open_video(place: Path, suffix: str, size: tuple[int, int], fps: float, text: str) -> Iterator[Encode]:
+    """Takes frames one by one and writes them as soon as the codec lets go of them.
+
+    FFmpeg writes the file itself: a Ctrl-C that arrives while it calls back into Python would be lost.
+    """
+    codec, options = ("libx264", X264_OPTIONS) if suffix == ".mp4" else ("libvpx-vp9", VP9_OPTIONS)
+    if suffix == ".mp4" and size[0] * size[1] > MAX_SLOW_PIXELS:
+        options = options | {"preset": "faster"}
+    rate = Fraction(fps).limit_denominator(1001)
+    # The protocol is named, so that no folder's name is taken for one.
+    with av.open(f"file:{place.absolute()}", "w", format=suffix[1:], options={"fflags": "+bitexact"}) as container:
         if text:
             container.metadata["comment"] = text
         stream = container.add_stream(codec, rate=rate, options={**options, "chroma_sample_location": "left"})
         assert isinstance(stream, av.VideoStream)
-        stream.width, stream.height, stream.pix_fmt = clip.width, clip.height, "yuv420p"
+        (stream.width, stream.height), stream.pix_fmt = size, "yuv420p"
         context = stream.codec_context
         context.time_base = 1 / rate
         context.thread_count = 1
         context.flags |= Flags.bitexact
         context.colorspace = context.color_primaries = context.color_trc = context.color_range = BT709
-        convert = yuv420_converter(clip.width, clip.height)
-        for i, pixels in enumerate(clip.frames):
+        convert, number = yuv420_converter(*size), itertools.count()
+
+        def encode(pixels: UInt8[np.ndarray, "h w 3"]) -> None:
             frame = convert(pixels)
             frame.pict_type = 0
-            frame.pts, frame.time_base = i, 1 / rate
+            frame.pts, frame.time_base = next(number), 1 / rate
             container.mux(stream.encode(frame))
+
+        yield encode
         container.mux(stream.encode(None))
-    return file.getvalue()
+
+
+@contextmanager
+def _open_whole(place: Path, suffix: str, _: tuple[int, int], fps: float, text: str) -> Iterator[Encode]:
+    """Collects the frames of a format that must see them all: one palette, one contact sheet."""
+    frames: list[np.ndarray] = []
+    yield lambda pixels: frames.append(pixels.copy())
+    clip = Clip(np.stack(frames), fps)
+    if suffix == ".gif":
+        data = _encode_gif(clip)
+        data = add_to_gif(data, text) if text else data
+    else:
+        data = encode_png(contact_sheet(clip))
+        data = add_to_png(data, text) if text else data
+    with place.open("xb") as file:
+        file.write(data)
 
 
 def _encode_gif(clip: Clip) -> bytes:
@@ -182,7 +259,8 @@ def _encode_gif(clip: Clip) -> bytes:
     return file.getvalue()
 
 
-def _encode_png(pixels: UInt8[np.ndarray, "h w 3"]) -> bytes:
+def encode_png(pixels: UInt8[np.ndarray, "h w 3"]) -> bytes:
+    """One picture as the bytes of a PNG, the same for the same pixels."""
     context = av.CodecContext.create("png", "w")
     context.height, context.width = pixels.shape[:2]
     context.pix_fmt, context.time_base, context.thread_count = "rgb24", Fraction(1), 1
@@ -192,17 +270,8 @@ def _encode_png(pixels: UInt8[np.ndarray, "h w 3"]) -> bytes:
     return b"".join(bytes(packet) for packet in (*context.encode(frame), *context.encode(None)))
 
 
-def _write_whole(path: Path, data: bytes) -> None:
-    """Give ``path`` all of the data or leave it as it was, whatever stops us."""
-    partial = path.with_name(f".{secrets.token_hex(8)}.partial")
-    try:
-        with partial.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        raise OSError(f"{path} cannot be written: {error.strerror or error}") from error
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
+def _named(error: Exception, path: Path) -> Exception:
+    """The error as one that says which file could not be made, and why."""
+    if isinstance(error, OSError):
+        return OSError(f"{path} cannot be written: {error.strerror or error}")
+    return ValueError(f"{path}: these frames cannot be encoded: {getattr(error, 'strerror', error)}")

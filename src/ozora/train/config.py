@@ -1,10 +1,13 @@
 """What does a training run consist of? Frozen values: a recipe is a function that returns a ``TrainConfig``."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ozora.data.dataset import MixtureConfig
 from ozora.flow.path import STRAIGHT, Path
 from ozora.generate.folder import SamplingConfig
+from ozora.language.stored import Role
+from ozora.language.writer import WriterConfig
 from ozora.model.autoencoder import AutoencoderConfig
 from ozora.model.transformer import TransformerConfig
 from ozora.train.optimizer import OptimizerConfig
@@ -39,7 +42,8 @@ class AutoencoderFit:
 
     A step sees ``batch_size`` windows of ``num_frames`` frames. The loss is L1 + ``mse_weight`` MSE +
     ``pyramid_weight`` L1 of a Laplacian pyramid + ``kl_weight`` KL; in a share ``equivariance`` of the steps
-    halved latents must also decode to halved frames.
+    halved latents must also decode to halved frames. A pixel of the purest colour counts 1 + ``chroma_weight``
+    times as much as a grey one: what moves and is named is mostly small and vivid, what lies behind it large and pale.
     """
 
     run: RunConfig
@@ -50,6 +54,7 @@ class AutoencoderFit:
     num_frames: int = 17
     mse_weight: float = 0.5
     pyramid_weight: float = 0.5
+    chroma_weight: float = 0.0
     kl_weight: float = 1e-6
     equivariance: float = 0.25
     split: str = "train"
@@ -93,6 +98,36 @@ class TransformerFit:
 
 
 @dataclass(frozen=True)
+class WriterFit:
+    """Fit a writer on captions. The result is the writer's folder ``OUT/name``.
+
+    A ``captioner`` learns from the latents that ``autoencoder`` (an earlier fit of the recipe, a model folder or a
+    shipped model) makes of the clips; ``styles`` are the weights of the captions it writes, and ``noise`` is the most
+    that its latents are disturbed by, so that it also reads what a network made. An ``expander`` learns to go on from a
+    short description of a clip (states of ``text_encoder``) to its dense caption. ``network`` gets its vocabulary and
+    prefix width from the data; ``num_pieces`` byte pairs are learned. ``card`` is the README.
+    """
+
+    run: RunConfig
+    role: Role
+    name: str
+    autoencoder: str = "autoencoder"
+    text_encoder: str = "minilm"
+    network: WriterConfig = field(default_factory=WriterConfig)
+    optimizer: OptimizerConfig = field(
+        default_factory=lambda: OptimizerConfig(learning_rate=2e-3, weight_decay=0.05, ema_decay=0.99)
+    )
+    num_pieces: int = 768
+    batch_size: int = 48
+    styles: Mapping[str, float] = field(
+        default_factory=lambda: {"dense": 0.5, "medium": 0.2, "short": 0.15, "tags": 0.05, "still": 0.1}
+    )
+    noise: float = 0.2
+    split: str = "train"
+    card: str = ""
+
+
+@dataclass(frozen=True)
 class WorldConfig:
     """The clips that a recipe simulates before it trains, where they are not there yet (``ozora world build``)."""
 
@@ -110,6 +145,6 @@ class TrainConfig:
     """
 
     name: str
-    fits: tuple[AutoencoderFit | TransformerFit, ...]
+    fits: tuple[AutoencoderFit | TransformerFit | WriterFit, ...]
     data: str | None = None
     world: WorldConfig | None = None

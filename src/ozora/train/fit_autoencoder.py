@@ -72,6 +72,13 @@ def pyramid_loss(difference: Float[Tensor, "b 3 t h w"], num_levels: int = 3) ->
     return total + x.abs().mean()
 
 
+def pixel_weight(signal: Float[Tensor, "b 3 t h w"], chroma_weight: float) -> Float[Tensor, "b 1 t h w"]:
+    """How much each pixel counts, 1 on average: a pixel of the purest colour 1 + ``chroma_weight`` times a grey one."""
+    chroma = (signal.amax(1, keepdim=True) - signal.amin(1, keepdim=True)) / 2
+    weight = 1 + chroma_weight * chroma
+    return weight / weight.mean()
+
+
 def autoencoder_loss(
     network: Autoencoder, signal: Float[Tensor, "b 3 t h w"], fit: AutoencoderFit, step: int
 ) -> tuple[Tensor, dict[str, Tensor]]:
@@ -87,13 +94,14 @@ def autoencoder_loss(
     latents = mean + noise * (0.5 * log_variance).exp()
     decoded, _ = network.run_decoder(latents)
     difference = decoded.float() - signal
-    l1, mse = difference.abs().mean(), difference.square().mean()
+    weight = pixel_weight(signal, fit.chroma_weight)
+    l1, mse = (weight * difference.abs()).mean(), (weight * difference.square()).mean()
     kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
-    loss = l1 + fit.mse_weight * mse + fit.pyramid_weight * pyramid_loss(difference) + fit.kl_weight * kl
+    loss = l1 + fit.mse_weight * mse + fit.pyramid_weight * pyramid_loss(weight * difference) + fit.kl_weight * kl
     if torch.rand((), generator=generator) < fit.equivariance:
         half, _ = network.run_decoder(F.avg_pool3d(latents, (1, 2, 2)))
         loss = loss + (half.float() - F.avg_pool3d(signal, (1, 2, 2))).abs().mean()
-    return loss, {"l1": l1.detach(), "mse": mse.detach(), "kl": kl.detach()}
+    return loss, {"l1": l1.detach(), "mse": difference.detach().square().mean(), "kl": kl.detach()}
 
 
 @torch.no_grad()

@@ -5,9 +5,10 @@ import os
 import sys
 from pathlib import Path
 
-from ozora.train.config import AutoencoderFit, TrainConfig, WorldConfig
+from ozora.train.config import AutoencoderFit, TrainConfig, TransformerFit, WorldConfig
 from ozora.train.fit_autoencoder import fit_autoencoder
 from ozora.train.fit_transformer import fit_transformer
+from ozora.train.fit_writer import fit_writer
 
 
 def load_recipe(recipe: str) -> TrainConfig:
@@ -61,8 +62,10 @@ def train(recipe: str | TrainConfig, resume: bool = False, out: str | os.PathLik
             continue
         if isinstance(fit, AutoencoderFit):
             fit_autoencoder(fit, data, folder, resume)
-        else:
+        elif isinstance(fit, TransformerFit):
             fit_transformer(fit, data, folder, resume)
+        else:
+            fit_writer(fit, data, folder, resume)
     return folder / names[-1]
 
 

@@ -1,0 +1,85 @@
+"""How do other people's models write for us on this machine? ``transformers`` models by id or folder, none
+downloaded."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from ozora.clip import Clip
+from ozora.language.captioner import Style
+from ozora.language.endpoint import conversation, sampled
+from ozora.language.instructions import CAPTION, FRAMES, ONLY, cleaned
+
+
+class LocalCaptioner:
+    """A vision-language model: a few frames of the clip and the question, through its own chat template."""
+
+    def __init__(self, id: str, device: str | None = None, num_frames: int = 6, max_tokens: int = 220) -> None:
+        self.id, self.device, self.num_frames, self.max_tokens = id, device or "cpu", num_frames, max_tokens
+
+    def caption(self, clips: Sequence[Clip], style: Style = "dense") -> list[str]:
+        return [self._answer(clip, style) for clip in clips]
+
+    def _answer(self, clip: Clip, style: Style) -> str:
+        from PIL import Image
+
+        processor, network = self._loaded
+        frames = [Image.fromarray(frame) for frame in sampled(clip, self.num_frames)]
+        lead = FRAMES.format(count=len(frames), seconds=clip.seconds) if len(frames) > 1 else ""
+        content = [{"type": "image", "image": frame} for frame in frames]
+        question = {"role": "user", "content": [*content, {"type": "text", "text": f"{lead}{CAPTION[style]} {ONLY}"}]}
+        inputs = processor.apply_chat_template(
+            [question], add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
+        ).to(network.device)
+        return _generated(network, processor, inputs, self.max_tokens, seed=None)
+
+    @cached_property
+    def _loaded(self) -> tuple[Any, Any]:
+        from transformers import AutoModelForImageTextToText, AutoProcessor
+
+        return _open(self.id, AutoProcessor, AutoModelForImageTextToText, self.device)
+
+
+class LocalExpander:
+    """A language model with a chat template."""
+
+    def __init__(self, id: str, device: str | None = None, max_tokens: int = 220) -> None:
+        self.id, self.device, self.max_tokens = id, device or "cpu", max_tokens
+
+    def propose(self, prompt: str, seed: int = 0) -> list[str]:
+        tokenizer, network = self._loaded
+        inputs = tokenizer.apply_chat_template(
+            conversation(prompt), add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
+        ).to(network.device)
+        return [_generated(network, tokenizer, inputs, self.max_tokens, seed)]
+
+    @cached_property
+    def _loaded(self) -> tuple[Any, Any]:
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        return _open(self.id, AutoTokenizer, AutoModelForCausalLM, self.device)
+
+
+def _open(id: str, reader: Any, network: Any, device: str) -> tuple[Any, Any]:
+    """The two halves of a model, from a folder or the local cache."""
+    try:
+        opened = reader.from_pretrained(id, local_files_only=True)
+        return opened, network.from_pretrained(id, local_files_only=True).to(device).eval()
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"transformers model {id!r} cannot be opened: {reason}; fetch it first: hf download"
+        ) from error
+
+
+def _generated(network: Any, decoder: Any, inputs: Any, max_tokens: int, seed: int | None) -> str:
+    """What the model says after ``inputs``; the likeliest words where ``seed`` is None."""
+    with torch.random.fork_rng(devices=[]), torch.inference_mode():
+        if seed is not None:
+            torch.manual_seed(seed % 2**63)
+        sampling = {"do_sample": False} if seed is None else {"do_sample": True, "temperature": 0.5, "top_p": 0.95}
+        tokens = network.generate(**inputs, max_new_tokens=max_tokens, **sampling)
+    new = tokens[0, inputs["input_ids"].shape[1] :]
+    return cleaned(decoder.decode(new, skip_special_tokens=True), was_cut=len(new) >= max_tokens)

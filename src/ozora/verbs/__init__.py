@@ -1,0 +1,1 @@
+"""What can be asked for from a shell? Each verb is a function whose signature is its command line."""
