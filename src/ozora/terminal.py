@@ -12,7 +12,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-EXTRA_OF_MODULE = {"mujoco": "world", "tensorboard": "train"}
+_SERVED = ("fastapi", "uvicorn", "python_multipart", "sqlalchemy", "dbos", "httpx2", "prometheus_client", "c2pa")
+EXTRA_OF_MODULE = {"mujoco": "world", "tensorboard": "train", "openai": "words", **dict.fromkeys(_SERVED, "serve")}
 
 
 @contextlib.contextmanager
