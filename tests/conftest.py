@@ -1,9 +1,12 @@
 """Properties are checked on the same examples every time, and never against the clock."""
 
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # every core has a process of tests already
 
 settings.register_profile("ozora", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("ozora")
