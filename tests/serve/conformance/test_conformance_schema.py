@@ -37,7 +37,7 @@ def test_whatever_is_sent_the_answers_are_those_of_the_document(watched, tmp_pat
     """Exit code 0: no check failed for any operation."""
     command = [
         *(sys.executable, "-m", "schemathesis.cli", "run", f"{watched.server.url}/openapi.json"),
-        *("--header", f"Authorization: Bearer {watched.key}", "--checks", CHECKS, "--max-examples", "10"),
+        *("--header", f"Authorization: Bearer {watched.key}", "--checks", CHECKS, "--max-examples", "5"),
         *("--phases", "examples,coverage,fuzzing", "--seed", "1", "--generation-database", "none"),
         *("--request-timeout", "60", "--suppress-health-check", "all", "--no-color"),
     ]
