@@ -28,7 +28,7 @@ from ozora.flow.path import STRAIGHT
 from ozora.flow.path import Path as FlowPath
 from ozora.flow.sampler import Sampler
 from ozora.geometry import Geometry
-from ozora.model.autoencoder import Autoencoder, AutoencoderConfig, State, with_first_frame
+from ozora.model.autoencoder import Autoencoder, AutoencoderConfig, State
 from ozora.model.transformer import Transformer, TransformerConfig
 
 FORMAT_VERSION = 1
@@ -131,9 +131,7 @@ class Model:
         mean, std = self._moments()
         with torch.inference_mode():
             raw = (latents.float().cpu() * std + mean).to(weight.device, weight.dtype)[None]
-            if past is None:
-                raw = with_first_frame(raw, self.autoencoder.alignment.T)
-            signal, state = self.autoencoder.run_decoder(raw, past, past is None)
+            signal, state = self.autoencoder.decode_next(raw, past)
             return Clip.from_signal(signal[0], 1.0).frames, state
 
     def _moments(self) -> tuple[Float[Tensor, "c 1 1 1"], Float[Tensor, "c 1 1 1"]]:

@@ -8,7 +8,7 @@ Both networks correct a linear transform of 8x8-pixel patches, fixed before trai
 principal components: training begins where the best linear code ends.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -285,17 +285,16 @@ class Autoencoder(nn.Module):
 
     def decode(self, latents: Float[Tensor, "*b c lt lh lw"]) -> Float[Tensor, "*b 3 t h w"]:
         """The whole clip of 1 + 4 (lt - 1) frames; values may leave [-1, 1] a little."""
-        batched = latents if latents.dim() == 5 else latents[None]
-        signal, _ = self.run_decoder(with_first_frame(batched, self.alignment.T))
+        signal, _ = self.decode_next(latents if latents.dim() == 5 else latents[None])
         return signal if latents.dim() == 5 else signal[0]
 
-    def decode_stream(self, chunks: Iterable[Float[Tensor, "c _t h w"]]) -> Iterator[Float[Tensor, "3 _t _h _w"]]:
-        """Decode consecutive latent frames as they come, in memory that does not grow with the clip.
+    def decode_next(
+        self, latents: Float[Tensor, "b c lt lh lw"], past: State | None = None
+    ) -> tuple[Float[Tensor, "b 3 t h w"], State]:
+        """The frames of the latents that come next, and what the call after it must be told as ``past``.
 
-        Concatenated in time the outputs equal ``decode`` of the concatenated latents.
+        Without ``past`` they begin a clip. Joined in time the outputs equal ``decode`` of the joined latents, in memory
+        that does not grow with the clip.
         """
-        state: State | None = None
-        for chunk in chunks:
-            batched = chunk[None] if state is not None else with_first_frame(chunk[None], self.alignment.T)
-            signal, state = self.run_decoder(batched, state, state is None)
-            yield signal[0]
+        raw = with_first_frame(latents, self.alignment.T) if past is None else latents
+        return self.run_decoder(raw, past, past is None)
