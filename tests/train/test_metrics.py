@@ -4,7 +4,6 @@ import json
 import math
 
 import numpy as np
-import pytest
 import torch
 
 from ozora.clip import Clip
@@ -42,7 +41,6 @@ def test_a_strip_has_a_row_for_each_clip_and_its_last_frame_on_the_right():
 
 
 def test_a_picture_is_kept(tmp_path):
-    pytest.importorskip("ozora.media.write")
     with Metrics(tmp_path, "fit", 1) as metrics:
         path = metrics.image(3, "samples", np.zeros((16, 16, 3), np.uint8))
     assert path.name == "samples-00000003.png" and path.stat().st_size > 0

@@ -14,7 +14,7 @@ _NAME = re.compile(r"step-(\d{8})(-stable)?\.pt")
 
 
 def save_checkpoint(folder: Path, step: int, state: Mapping[str, Any], keep: int = 2, stable: bool = False) -> Path:
-    """Write ``step-XXXXXXXX.pt`` and then delete all but the newest ``keep``.
+    """Write ``step-00001234.pt`` (step 1234) and then delete all but the newest ``keep``.
 
     ``state`` holds tensors, numbers, strings, lists and dictionaries only, so that reading it runs no code.
     A ``stable`` checkpoint (from before the learning rate decays) is never deleted: a longer run starts there.
