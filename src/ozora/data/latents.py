@@ -1,15 +1,16 @@
-"""How are clips and captions put into the networks' terms, once? Two caches on disk, written in whole chunks.
+"""How are clips and captions put into the networks' terms, once? Caches on disk, written in whole chunks.
 
 Latents are keyed by the autoencoder's weights, caption states by the text encoder, so a cache can never serve
-another network. A chunk covers a range of the reader's clips; it is one file, written under another name first,
-so encoding goes on where it was killed. A chunk whose clips have changed is made again.
+another network; maps by the name of what they show. A chunk covers a range of the reader's clips; it is one file,
+written under another name first, so encoding goes on where it was killed. A chunk whose clips have changed is made
+again.
 """
 
 import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -192,6 +193,46 @@ def encode_captions(
         if progress is not None:
             progress(start + len(part), len(indices))
     return CaptionCache(paths)
+
+
+class MapCache:
+    """Channels on the latent grid that say what a clip shows, by the reader's index, in memory in float16."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._maps: dict[int, Tensor] = {}
+        for path in paths:
+            self._maps.update({int(index): maps for index, maps in _read(path)[1].items()})
+
+    def maps(self, index: int) -> Float[Tensor, "c t h w"]:
+        return self._maps[index].float()
+
+
+def make_maps(
+    reader: ShardReader,
+    folder: Path,
+    name: str,
+    make: Callable[[ShardReader, Sequence[int]], Iterable[tuple[int, Float[Tensor, "c t h w"]]]],
+    *,
+    split: str | None = "train",
+    progress: Progress | None = None,
+) -> MapCache:
+    """Make the maps of every clip of ``split`` once, into ``folder/maps-NAME``, and open the cache.
+
+    ``make(reader, indices)`` gives (index, maps) for a chunk of clips. ``name`` must change where what it makes does.
+    """
+    target = folder / f"maps-{name}"
+    indices = reader.indices(split)
+    paths = []
+    for start, part in _chunks(indices):
+        path = target / f"{split or 'all'}-{start:07d}.safetensors"
+        key = _key(f"{index} {reader.record(index).id}" for index in part)
+        if not _is_made(path, key):
+            maps = {str(index): one.to(torch.float16).contiguous() for index, one in make(reader, part)}
+            _write(path, maps, {"key": key})
+        paths.append(path)
+        if progress is not None:
+            progress(start + len(part), len(indices))
+    return MapCache(paths)
 
 
 def _chunks(indices: Sequence[int]) -> Iterator[tuple[int, Sequence[int]]]:

@@ -10,6 +10,7 @@ from ozora.language.stored import Role
 from ozora.language.writer import WriterConfig
 from ozora.model.autoencoder import AutoencoderConfig
 from ozora.model.transformer import TransformerConfig
+from ozora.train.alignment import AlignmentConfig
 from ozora.train.optimizer import OptimizerConfig
 from ozora.world.mix import WorldMix
 
@@ -69,7 +70,8 @@ class TransformerFit:
     row of ``row_tokens`` tokens. ``sigma_mean`` and ``sigma_std`` are those of the logit-normal draws, which are
     then shifted by the square root of a segment's tokens over ``reference_tokens``. ``network`` gets its patch
     and text widths from the autoencoder and the text encoder. ``init_from`` is a model folder to go on from; its
-    network must be of the same configuration. ``sampling`` and ``card`` (the README) go into the model folder.
+    network must be of the same configuration. ``alignment`` (simulated clips only) has the network's middle say what
+    the simulator knows. ``sampling`` and ``card`` (the README) go into the model folder.
     """
 
     run: RunConfig
@@ -81,6 +83,7 @@ class TransformerFit:
     row_tokens: int = 2560
     text_encoder: str = "minilm"
     path: Path = STRAIGHT
+    alignment: AlignmentConfig | None = None
     sigma_mean: float = 0.0
     sigma_std: float = 1.0
     reference_tokens: int = 80

@@ -27,6 +27,7 @@ from ozora.generate.request import Request
 from ozora.generate.tasks import random_canvas_mask
 from ozora.language.encoder import TextEncoder, load_text_encoder
 from ozora.model.transformer import Transformer
+from ozora.train.alignment import AlignedLatents, Alignment, make_truth
 from ozora.train.checkpoint import Interruption, latest_checkpoint, load_checkpoint, save_checkpoint
 from ozora.train.config import TransformerFit
 from ozora.train.metrics import LossMeter, Metrics, sample_strip
@@ -45,17 +46,23 @@ def draw_noise_levels(row: Row, generator: torch.Generator, fit: TransformerFit)
     return sigma[row.segment_of_token] * (1 - row.known)
 
 
-def training_step(network: Transformer, row: Row, generator: torch.Generator, fit: TransformerFit) -> FlowLoss:
+def training_step(
+    network: Transformer,
+    row: Row,
+    generator: torch.Generator,
+    fit: TransformerFit,
+    alignment: Alignment | None = None,
+) -> FlowLoss:
     """Add noise to a row, predict, measure; the gradient is left in the network. Draws are made on the CPU."""
     device = next(network.parameters()).device
     sigma = draw_noise_levels(row, generator, fit).to(device)
-    noise = torch.randn(row.clean.shape, generator=generator).to(device)
-    clean = row.clean.to(device)
+    clean, maps = row.clean.to(device).tensor_split([network.config.patch_width], dim=1)
+    noise = torch.randn(clean.shape, generator=generator).to(device)
     noisy = mix(clean, noise, sigma[:, None], fit.path)
     with torch.autocast(device.type, torch.bfloat16, enabled=fit.run.autocast):
         prediction = network(noisy, sigma, row.layout.to(device))
     loss = flow_loss(prediction, clean, noise, sigma, network.config.prediction)
-    loss.mean.backward()
+    (loss.mean if alignment is None else loss.mean + alignment.loss(maps)).backward()
     return loss
 
 
@@ -85,7 +92,11 @@ def fit_transformer(fit: TransformerFit, data: Path, out: Path, resume: bool = F
     if fit.init_from:
         network = _initial(fit.init_from, network)
     network.to(device).train()
-    optimizers = make_optimizers(network, optimization)
+    alignment = None
+    if fit.alignment:
+        map_width = dataset.example(0, dataset.indices[0]).clean.shape[1] - network.config.patch_width
+        alignment = Alignment(network, fit.alignment, map_width).to(device)
+    optimizers = make_optimizers(network, optimization, alignment)
     ema = Ema(network, optimization.ema_decay)
     config = model_config(fit, reader, dataset, parts, encoder, network)
 
@@ -98,6 +109,8 @@ def fit_transformer(fit: TransformerFit, data: Path, out: Path, resume: bool = F
         network.load_state_dict(state["network"])
         ema.load_state_dict(state["ema"])
         packer.load_state_dict(state["rows"])
+        if alignment:
+            alignment.load_state_dict(state["alignment"])
         for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
     if run.compile:
@@ -107,6 +120,8 @@ def fit_transformer(fit: TransformerFit, data: Path, out: Path, resume: bool = F
     def save(stable: bool = False) -> None:
         states = [optimizer.state_dict() for optimizer in optimizers]
         state = {"network": network.state_dict(), "ema": ema.state_dict(), "optimizers": states}
+        if alignment:
+            state["alignment"] = alignment.state_dict()
         save_checkpoint(work, step, {**state, "rows": packer.state_dict()}, run.num_kept, stable)
 
     # loop
@@ -117,7 +132,7 @@ def fit_transformer(fit: TransformerFit, data: Path, out: Path, resume: bool = F
         while step < run.num_steps and not interruption.asked:
             if step == decay_starts(run.num_steps, optimization.decay_fraction):
                 save(stable=True)
-            loss = training_step(network, packer.next_row(), _noise(run.seed, step), fit)
+            loss = training_step(network, packer.next_row(), _noise(run.seed, step), fit, alignment)
             norm = apply_gradients(network, optimizers, optimization, step, run.num_steps)
             ema.update(network)
             step += 1
@@ -167,8 +182,11 @@ def open_dataset(
             split=fit.split,
             progress=lambda done, total: bar.update(tasks["captions"], completed=done, total=total),
         )
+    shown = latents
+    if fit.alignment:
+        shown = AlignedLatents(latents, make_truth(reader, out / "cache", parts.geometry, fit.split))
     return Dataset(
-        latents, captions, parts.geometry, random_canvas_mask, fit.mixture, fit.run.seed, max_tokens=fit.row_tokens
+        shown, captions, parts.geometry, random_canvas_mask, fit.mixture, fit.run.seed, max_tokens=fit.row_tokens
     )
 
 

@@ -7,7 +7,9 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.optim import AdamW, Muon, Optimizer
+from torch.optim import AdamW, Optimizer
+
+from ozora.train.muon import Muon
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,13 @@ def decay_starts(num_steps: int, decay_fraction: float) -> int:
     return num_steps - max(1, round(num_steps * decay_fraction))
 
 
-def make_optimizers(network: nn.Module, config: OptimizerConfig) -> list[Optimizer]:
-    """One optimiser for AdamW, two for Muon. Weight decay is on matrices and kernels only, never on vectors."""
-    named = [(name, weight) for name, weight in network.named_parameters() if weight.requires_grad]
+def make_optimizers(network: nn.Module, config: OptimizerConfig, head: nn.Module | None = None) -> list[Optimizer]:
+    """One optimiser for AdamW, two for Muon. Weight decay is on matrices and kernels only, never on vectors.
+
+    ``head`` is a small network beside this one that is trained along.
+    """
+    both = [*network.named_parameters(), *(head.named_parameters("head") if head else ())]
+    named = [(name, weight) for name, weight in both if weight.requires_grad]
     hidden = [(name, weight) for name, weight in named if config.kind == "muon" and _is_hidden(name, weight)]
     taken = {name for name, _ in hidden}
     rest = [(name, weight) for name, weight in named if name not in taken]
@@ -60,14 +66,7 @@ def make_optimizers(network: nn.Module, config: OptimizerConfig) -> list[Optimiz
     groups = [group for group in groups if group["params"]]
     optimizers: list[Optimizer] = [AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=True)]
     if hidden:
-        optimizers.append(
-            Muon(
-                [weight for _, weight in hidden],
-                lr=config.learning_rate,
-                weight_decay=config.weight_decay,
-                adjust_lr_fn="match_rms_adamw",
-            )
-        )
+        optimizers.append(Muon([weight for _, weight in hidden], config.learning_rate, config.weight_decay))
     return optimizers
 
 

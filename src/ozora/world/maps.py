@@ -1,0 +1,102 @@
+"""What is where in a simulated clip, cell by cell of a latent grid? Shares by shape and colour, and nearness.
+
+Masks and depth are rendered anew from the record and averaged over what one latent cell covers, so that whoever reads
+latents can be told what they show.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+from pathlib import Path
+
+import numpy as np
+from einops import rearrange, reduce
+from jaxtyping import Float
+
+from ozora.data.record import Record
+from ozora.data.shards import ShardReader
+from ozora.geometry import Geometry
+from ozora.world.render import render_depth, render_masks
+from ozora.world.scene import PALETTE, SHAPES, Scene, Trajectory
+
+QUARTERS = 2  # a cell is cut into this many parts each way, and each part has its own share of objects
+NUM_MAPS = QUARTERS**2 + len(SHAPES) + len(PALETTE) + 1
+
+
+def stored_scene(record: Record, array: Callable[[str], np.ndarray]) -> tuple[Scene, Trajectory]:
+    """The scene of a simulated clip and its states, from a record and the arrays that ``build`` kept beside it.
+
+    The trajectory is without contacts and events. Raises ``ValueError`` for a clip that was not simulated.
+    """
+    if "scene" not in record.source:
+        raise ValueError(f"{record.id} has no scene; only clips of `ozora world build` do")
+    scene = Scene.from_json(json.dumps(record.source["scene"]))
+    return scene, Trajectory(
+        times=np.arange(scene.num_frames) / scene.fps,
+        position=array("position").astype(np.float64),
+        quaternion=array("quaternion").astype(np.float64),
+        velocity=array("velocity").astype(np.float64),
+        spin=array("spin").astype(np.float64),
+        visible=array("visible").astype(bool),
+        scale=array("scale").astype(np.float64),
+        color=array("color").astype(np.int64),
+        contacts=(),
+        events=(),
+    )
+
+
+def truth_maps(scene: Scene, trajectory: Trajectory, geometry: Geometry) -> Float[np.ndarray, "c t h w"]:
+    """``NUM_MAPS`` channels in [0, 1] on the latent grid of a clip whose size ``geometry`` allows.
+
+    In order: the share of object pixels (props do not count) in each part of a cell, the shares of a cell by shape of
+    object, those by colour at that time, and the mean of 1 / (1 + depth in metres), which is 0 in the sky.
+    """
+    masks = render_masks(scene, trajectory)
+    shapes = np.array([-1, *(_shape_index(body.shape, body.role) for body in scene.bodies)])[masks]
+    frames = np.arange(scene.num_frames)[:, None, None]
+    colors = np.where(shapes >= 0, trajectory.color[frames, np.maximum(masks.astype(np.int64) - 1, 0)], -1)
+    nearness = 1 / (1 + render_depth(scene, trajectory))
+    space, part = geometry.space_stride, geometry.space_stride // QUARTERS
+    objects = reduce((shapes >= 0).astype(np.float64), "t (h i) (w j) -> t h w", "mean", i=part, j=part)
+    maps = [
+        rearrange(objects, "t (h i) (w j) -> (i j) t h w", i=QUARTERS, j=QUARTERS),
+        *(_cells(shapes == i, space)[None] for i in range(len(SHAPES))),
+        *(_cells(colors == i, space)[None] for i in range(len(PALETTE))),
+        _cells(nearness, space)[None],
+    ]
+    return _over_time(np.concatenate(maps), geometry.time_stride)
+
+
+def _shape_index(shape: str, role: str) -> int:
+    return list(SHAPES).index(shape) if role != "prop" else -1
+
+
+def _cells(pixels: np.ndarray, space: int) -> np.ndarray:
+    return reduce(pixels.astype(np.float64), "t (h i) (w j) -> t h w", "mean", i=space, j=space)
+
+
+def _over_time(maps: np.ndarray, stride: int) -> np.ndarray:
+    """The first frame alone, then means over groups of ``stride``, as the autoencoder sees them."""
+    rest = reduce(maps[:, 1:], "c (t k) h w -> c t h w", "mean", k=stride)
+    return np.concatenate([maps[:, :1], rest], axis=1).astype(np.float32)
+
+
+def maps_of_clips(
+    folder: Path, indices: Sequence[int], geometry: Geometry
+) -> list[tuple[int, Float[np.ndarray, "c t h w"]]]:
+    """The maps of some clips of a folder of shards, with their indices, but for those of a size that is not legal."""
+    reader = _reader(folder)
+    made = []
+    for index in indices:
+        record = reader.record(index)
+        try:
+            geometry.latent_grid(record.num_frames, record.height, record.width)
+        except ValueError:
+            continue
+        made.append((index, truth_maps(*stored_scene(record, partial(reader.array, index)), geometry)))
+    return made
+
+
+@cache
+def _reader(folder: Path) -> ShardReader:
+    return ShardReader(folder)
