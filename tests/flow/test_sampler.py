@@ -160,6 +160,14 @@ def test_noise_levels_broadcast():
     assert of_tokens.shape == (3, 4, 1)
 
 
+def test_a_walk_ends_where_there_is_less_noise_than_the_least():
+    known = torch.tensor([0.0, 0.5, 0.9, 1.0])
+    levels = noise_levels(torch.tensor([1.0, 0.6, 0.3, 0.1, 0.05, 0.0]), known, least=0.08)
+    expected = [[1.0, 0.5, 0.1, 0.0], [0.6, 0.3, 0.0, 0.0], [0.3, 0.15, 0.0, 0.0], [0.1, 0.0, 0.0, 0.0], [0.0] * 4]
+    torch.testing.assert_close(levels, torch.tensor(expected))
+    assert len(noise_levels(torch.tensor([1.0, 0.5, 0.0]), torch.ones(4), least=0.08)) == 2
+
+
 def test_progress_is_told_every_step():
     seen = []
     x = noise_of(3)

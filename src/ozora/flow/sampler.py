@@ -37,13 +37,19 @@ Step = Generator[Question, Tensor, Point]
 DrawNoise = Callable[[], Tensor]
 
 
-def noise_levels(sigmas: Float[Tensor, "k *#axes"], known: Float[Tensor, "*axes"]) -> Float[Tensor, "k *axes"]:
+def noise_levels(
+    sigmas: Float[Tensor, "k *#axes"], known: Float[Tensor, "*axes"], least: float = 0.0
+) -> Float[Tensor, "_ *axes"]:
     """The levels each cell goes through: ``sigmas * (1 - known)``.
 
     A step over them is ``(next - sigma) * (1 - known) * velocity``; ``known`` = 0.4 everywhere is SDEdit (Meng et al.
-    2022) of strength 0.6.
+    2022) of strength 0.6. A level below ``least`` is 0: a cell goes the rest of its way in one step, for of less noise
+    the network was never told. Steps in which no cell moves any more are left out, but for the first.
     """
-    return sigmas.reshape(-1, *sigmas.shape[1:] or [1] * known.dim()) * (1 - known)
+    levels = sigmas.reshape(-1, *sigmas.shape[1:] or [1] * known.dim()) * (1 - known)
+    levels = torch.where(levels < least, 0, levels)
+    moving = int(levels.flatten(1).any(dim=1).sum())
+    return levels[: max(moving + 1, 2)]
 
 
 def euler(point: Point, sigma: Float[Tensor, "..."], following: Float[Tensor, "..."], _: DrawNoise) -> Step:

@@ -15,6 +15,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from ozora.canvas import Canvas
+from ozora.flow.objective import CLEAN_BELOW
 from ozora.flow.path import STRAIGHT, mix
 from ozora.flow.sampler import SAMPLERS, Point, Sampler, Step, noise_levels
 from ozora.flow.schedule import ancestral_sigmas, shift_for, sigmas
@@ -180,7 +181,8 @@ class Rendering:
         else:
             levels = ancestral_sigmas(self.request.steps)
         starts_in_noise = bool((known == 0).any()) and self.request.is_guided and self.request.steps > 1
-        return noise_levels(levels, of_tokens), int(self.config.sampling.skip_first and starts_in_noise)
+        levels = noise_levels(levels, of_tokens, CLEAN_BELOW)
+        return levels, int(self.config.sampling.skip_first and starts_in_noise)
 
     def _open_window(self) -> None:
         """Canvas, noise and schedule of the next window."""
