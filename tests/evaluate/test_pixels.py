@@ -107,7 +107,7 @@ def test_bad_requests_are_refused_before_any_work(tmp_path):
         evaluate_pixels(None, tmp_path / "no", 2, sections=("dance",))
     with pytest.raises(ValueError, match="at least 2"):
         evaluate_pixels(None, tmp_path / "no", 1)
-    with pytest.raises(ValueError, match="all, pixels"):
+    with pytest.raises(ValueError, match="world, pixels"):
         evaluate("simulator", "pixel", tmp_path / "no")
     assert not (tmp_path / "no").exists()
     assert "minute" in SECTIONS

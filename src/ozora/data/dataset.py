@@ -6,17 +6,37 @@ order, by any process.
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from ozora.data.latents import CaptionCache, LatentCache
+from ozora.data.latents import CaptionCache
 from ozora.geometry import Geometry
 from ozora.model.patches import patchify, segment, token_values
 from ozora.nn.rows import Segment, Span
+
+
+@runtime_checkable
+class Latents(Protocol):
+    """Latents by the reader's index: a ``LatentCache``, or what stands in its place."""
+
+    @property
+    def indices(self) -> Sequence[int]: ...
+
+    @property
+    def refused(self) -> Mapping[int, str]: ...
+
+    @property
+    def fps(self) -> Mapping[int, float]: ...
+
+    def raw(self, index: int) -> Float[Tensor, "c t h w"]: ...
+
+    def normalised(self, index: int) -> Float[Tensor, "c t h w"]: ...
+
 
 CanvasMask = Callable[[tuple[int, int, int], Generator], Float[Tensor, "t h w"]]
 
@@ -67,7 +87,7 @@ class Dataset:
 
     def __init__(
         self,
-        latents: LatentCache,
+        latents: Latents,
         captions: CaptionCache,
         geometry: Geometry,
         canvas_mask: CanvasMask,

@@ -27,8 +27,9 @@ from ozora.generate.generator import Generator
 from ozora.generate.request import Request
 
 NUM_CLIPS = 200
-PIXELS = "pixels"
+FROM_FRAMES = ("sizes", "world", "pixels", "distribution", "autoencoder")
 WORDS = ("captions", "expansion")
+SUITES = ("all", *TABLES, *FROM_FRAMES, *WORDS)
 SUBSETS: dict[str, Callable[[Case], bool]] = {
     "all": lambda case: True,
     "one object": lambda case: len(case.facts.objects) == 1,
@@ -47,21 +48,24 @@ def evaluate(
     device: str | None = None,
     console: Console | None = None,
 ) -> dict:
-    """Score ``model`` on a table of ``TABLES``, or on "all" of them; print tables, write a report into ``out``.
+    """Score ``model`` on a table of ``TABLES``, or by another of ``SUITES``; print tables, write them into ``out``.
 
-    Suite "pixels" measures what the model makes of pixels instead (see ``pixels.py``), "captions" what its captioner
-    and its expander say (``captions.py``), "expansion" what full prompts are worth (``expansion.py``). ``num_clips``
-    None is 200 a table, and 64 a section of "pixels".
+    Every other suite has a file of its own; "all" makes one report of all of them (``report.py``). ``num_clips`` None
+    is 200 a table, and what each suite says of itself.
     ``model`` is a name, a folder, or "simulator" (the ceiling and its control alone); a folder without a transformer
     has only its reconstructions scored. ``batch`` clips are generated at once and kept in ``out``, so that a stopped
     evaluation goes on. Returns what report.json holds. Raises ``ValueError`` for an unknown suite or model.
     """
-    if suite not in (*TABLES, "all", PIXELS, *WORDS):
-        raise ValueError(f"suite {suite!r} is not one of {', '.join(TABLES)}, all, {', '.join((PIXELS, *WORDS))}")
+    if suite not in SUITES:
+        raise ValueError(f"suite {suite!r} is not one of {', '.join(SUITES)}")
     if num_clips is not None and num_clips < 2:
         raise ValueError(
             f"num_clips is {num_clips}; at least 2 are needed to shuffle prompts, 200 for narrow intervals"
         )
+    if suite == "all":
+        from ozora.evaluate.report import evaluate_all
+
+        return evaluate_all(model, out, num_clips, batch, steps, guidance, device, console)
     if suite == "captions":
         from ozora.evaluate.captions import evaluate_captions
 
@@ -73,10 +77,8 @@ def evaluate(
     loaded = None if model == "simulator" else load_folder(find_model(model))
     generator = Generator.load(model, device) if loaded is not None and loaded.transformer is not None else None
     console = console or Console()
-    if suite == PIXELS:
-        from ozora.evaluate.pixels import evaluate_pixels  # only with the simulator installed
-
-        return evaluate_pixels(generator, out, num_clips, steps=steps, guidance=guidance, console=console)
+    if suite in FROM_FRAMES:
+        return _from_frames(suite, loaded, generator, out, num_clips, batch, steps, guidance, console)
     num_clips = NUM_CLIPS if num_clips is None else num_clips
     out.mkdir(parents=True, exist_ok=True)
     report: dict = {
@@ -88,30 +90,71 @@ def evaluate(
         "tables": {},
     }
     sections = [f"# Evaluation of {model}\n", _HOW_TO_READ]
-    for table in TABLES if suite == "all" else (suite,):
-        with Progress(console=console, transient=True) as progress:
-            cases = make_cases(table, num_clips, out / f"cases-{table}.json")
-            clips = None
-            if generator is not None:
-                asked = f"{generator.hash} {cases_hash(cases)} {steps} {guidance} {batch}"
-                folder = out / f"clips-{table}-{hashlib.sha256(asked.encode()).hexdigest()[:12]}"
-                clips = generated(generator, cases, batch, steps, guidance, folder)
-            readings, distortion = _read_all(clips, cases, loaded, progress)
-        entry: dict = {"title": TABLES[table], "evaluation_set": cases_hash(cases), "subsets": {}}
-        entry["distortion"] = {name: dataclasses.asdict(mean) for name, mean in distortion.items()}
-        for subset, belongs in SUBSETS.items():
-            rows = score_rows(readings, cases, [i for i, case in enumerate(cases) if belongs(case)])
-            if rows:
-                title = f"{TABLES[table]}, {subset}"
-                console.print(terminal_table(title, rows))
-                sections.append(markdown_table(title, rows))
-                entry["subsets"][subset] = _plain(rows)
-        if distortion:
-            sections.append(_distortion_line(distortion))
-        report["tables"][table] = entry
-        _write(out / "report.json", json.dumps(report, indent=1) + "\n")
-        _write(out / "report.md", "\n".join([*sections, _identity(report)]))
+    with Progress(console=console, transient=True) as progress:
+        cases = make_cases(suite, num_clips, out / f"cases-{suite}.json")
+        clips = None
+        if generator is not None:
+            folder = clips_folder(out, suite, generator, cases, batch, steps, guidance)
+            clips = generated(generator, cases, batch, steps, guidance, folder)
+        readings, distortion = _read_all(clips, cases, loaded, progress)
+    entry: dict = {"title": TABLES[suite], "evaluation_set": cases_hash(cases), "subsets": {}}
+    entry["distortion"] = {name: dataclasses.asdict(mean) for name, mean in distortion.items()}
+    for subset, belongs in SUBSETS.items():
+        rows = score_rows(readings, cases, [i for i, case in enumerate(cases) if belongs(case)])
+        if rows:
+            title = f"{TABLES[suite]}, {subset}"
+            console.print(terminal_table(title, rows))
+            sections.append(markdown_table(title, rows))
+            entry["subsets"][subset] = _plain(rows)
+    if distortion:
+        sections.append(_distortion_line(distortion))
+    report["tables"][suite] = entry
+    _write(out / "report.json", json.dumps(report, indent=1) + "\n")
+    _write(out / "report.md", "\n".join([*sections, _identity(report)]))
     return report
+
+
+def clips_folder(
+    out: Path,
+    table: str,
+    generator: Generator,
+    cases: Sequence[Case],
+    batch: int,
+    steps: int | None,
+    guidance: float | None,
+) -> Path:
+    """Where in ``out`` the clips are kept that a model drew of the cases of a table, with these settings."""
+    asked = f"{generator.hash} {cases_hash(cases)} {steps} {guidance} {batch}"
+    return out / f"clips-{table}-{hashlib.sha256(asked.encode()).hexdigest()[:12]}"
+
+
+def _from_frames(
+    suite: str,
+    loaded: Model | None,
+    generator: Generator | None,
+    out: Path,
+    num_clips: int | None,
+    batch: int,
+    steps: int | None,
+    guidance: float | None,
+    console: Console,
+) -> dict:
+    """A suite with a file of its own; most need the simulator, so each is imported when it is asked for."""
+    if suite == "autoencoder":
+        from ozora.evaluate.compression import evaluate_compression
+
+        return evaluate_compression(loaded, out, num_clips, console)
+    if suite == "distribution":
+        from ozora.evaluate.distribution import evaluate_distribution
+
+        return evaluate_distribution(generator, out, num_clips, batch, steps, guidance, console)
+    if suite == "sizes":
+        from ozora.evaluate.sizes import evaluate_sizes as measure
+    elif suite == "world":
+        from ozora.evaluate.worlds import evaluate_world as measure
+    else:
+        from ozora.evaluate.pixels import evaluate_pixels as measure
+    return measure(generator, out, num_clips, steps=steps, guidance=guidance, console=console)
 
 
 def generated(

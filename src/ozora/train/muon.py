@@ -61,11 +61,11 @@ class Muon(Optimizer):
             for shape, weights in by_shape.items():
                 gradients = [weight.grad for weight in weights if weight.grad is not None]
                 momenta = [self._momentum(weight) for weight in weights]
-                torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
-                ahead = torch.stack(torch._foreach_lerp(gradients, momenta, group["momentum"]))
+                torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])  # pyright: ignore[reportPrivateImportUsage]
+                ahead = torch.stack(list(torch._foreach_lerp(gradients, momenta, group["momentum"])))  # pyright: ignore[reportPrivateImportUsage]
                 updates = orthogonalize(ahead, group["steps"])
-                torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
-                torch._foreach_add_(weights, list(updates.unbind()), alpha=-group["lr"] * 0.2 * max(shape) ** 0.5)
+                torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])  # pyright: ignore[reportPrivateImportUsage]
+                torch._foreach_add_(weights, list(updates.unbind()), alpha=-group["lr"] * 0.2 * max(shape) ** 0.5)  # pyright: ignore[reportPrivateImportUsage]
 
     def _momentum(self, weight: Tensor) -> Tensor:
         state = self.state[weight]

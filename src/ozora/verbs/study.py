@@ -81,7 +81,7 @@ def train(
 def evaluate(
     model: Positional[str] = "mini",
     suite: Annotated[str, arg(metavar="NAME")] = "all",
-    clips: Annotated[int | None, option("200 a table; 64 for pixels", "INT")] = None,
+    clips: Annotated[int | None, option("as many as each part needs", "INT")] = None,
     steps: Annotated[int | None, option("the model's", "INT")] = None,
     guidance: Annotated[float | None, option("the model's", "FLOAT")] = None,
     out: Annotated[Path, arg(metavar="DIR")] = Path("report"),
@@ -90,8 +90,9 @@ def evaluate(
 
     Args:
         model: A shipped name or a model folder.
-        suite: One table, "all" of them, or "pixels".
-        clips: How many clips for each table.
+        suite: "all" for one report, or a part of it: new, pairs, prompts, sizes, world, pixels, distribution,
+            autoencoder, captions, expansion.
+        clips: How many clips for each part.
         steps: Steps from noise to clip.
         guidance: How strongly to follow the prompt.
         out: Folder for the tables.
@@ -100,7 +101,7 @@ def evaluate(
     from ozora.evaluate.suite import evaluate
 
     evaluate(model, suite, out, clips, steps=steps, guidance=guidance)
-    report(out, f"{model} judged", started)
+    report(out / "report.html" if suite == "all" else out, f"{model} judged", started)
 
 
 def build_world(
