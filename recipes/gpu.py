@@ -10,7 +10,7 @@ the next call goes on; status 3 says that there is more to do. Where only the ex
 starts the transformer from it.
 
 Hardware: one H100 and 16 cores. Time: half an hour in calls of 8 minutes. Expected, not yet seen: 10 rows of 16384
-tokens a second, 6000 rows, ten times the compute of ``mini``. Needs ozora[world] installed.
+tokens a second, 6000 rows, 16 times the compute of ``mini``. Needs ozora[world] installed.
 """
 
 import io
