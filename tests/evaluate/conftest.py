@@ -42,7 +42,6 @@ def line():
 @pytest.fixture(scope="session")
 def two_cases():
     """Two held-out cases, drawn once for all tests."""
-    pytest.importorskip("mujoco")
     from ozora.evaluate.pixel_cases import pixel_cases
 
     return pixel_cases(2)

@@ -33,7 +33,6 @@ NUM_CLIPS = 32
 @pytest.fixture(scope="module")
 def clips():
     """Renders that training never saw."""
-    pytest.importorskip("mujoco")
     from ozora.evaluate.cases import make_cases, render_case
 
     return [render_case(case)[0] for case in make_cases("new", NUM_CLIPS)]

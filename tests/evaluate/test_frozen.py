@@ -16,7 +16,6 @@ FROZEN = {
 
 @pytest.mark.parametrize("table", FROZEN)
 def test_the_first_cases_of_a_table_are_the_frozen_ones(table):
-    pytest.importorskip("mujoco")
     if version("mujoco") != MUJOCO:
         pytest.skip(f"what happens in a scene is exact for one MuJoCo version; the set was frozen with {MUJOCO}")
     assert cases_hash(make_cases(table, 8)) == FROZEN[table]

@@ -3,8 +3,6 @@ from importlib.metadata import version
 import numpy as np
 import pytest
 
-pytest.importorskip("mujoco")
-
 from ozora.evaluate.cases import Case, cases_hash
 from ozora.evaluate.pixel_cases import (
     NUM_FRAMES,

@@ -5,8 +5,6 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-pytest.importorskip("mujoco")
-
 from ozora.clip import Clip
 from ozora.evaluate.bench import Bench
 from ozora.evaluate.pixels import SECTIONS, evaluate_pixels

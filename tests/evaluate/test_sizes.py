@@ -3,8 +3,6 @@ import io
 import pytest
 from rich.console import Console
 
-pytest.importorskip("mujoco")
-
 from ozora.evaluate.sizes import SIZES, TITLE, evaluate_sizes, size_cases
 from ozora.evaluate.verdicts import check, metric_of, shares_of
 

@@ -14,7 +14,6 @@ from ozora.language.endpoint import Endpoint, EndpointCaptioner, EndpointExpande
 from ozora.language.expander import expand
 from ozora.language.instructions import MAX_ANSWER_WORDS, cleaned
 
-openai = pytest.importorskip("openai", reason="the extra 'words' is not installed")
 CLIP = Clip(np.zeros((9, 32, 48, 3), np.uint8), 8.0)
 
 

@@ -55,7 +55,6 @@ def test_a_run_is_not_overwritten_and_finished_fits_are_not_done_again(tmp_path,
 
 
 def test_the_debug_recipe_trains_both_networks_with_all_conditionings(tmp_path):
-    pytest.importorskip("mujoco")
     config = load_recipe(str(RECIPES / "debug.py"))
     last = train(config, out=tmp_path)
     assert last == tmp_path / config.fits[-1].name

@@ -5,7 +5,6 @@ shapes as precision and recall; the event, the camera and the order of what happ
 simulator's own captions are the ceiling, captions of other clips the floor.
 """
 
-import dataclasses
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,7 @@ from ozora.clip import Clip
 from ozora.data.record import Facts
 from ozora.evaluate.asked import Asked, asked_prompts, by_kind
 from ozora.evaluate.cases import cases_hash, make_cases, render_case
+from ozora.evaluate.parts import plain_rows, write_text
 from ozora.evaluate.tables import Rows, Share, bootstrap, markdown_table, terminal_table
 from ozora.generate.folder import Model, find_model, load_folder
 from ozora.generate.watch import load_captioner, load_expander
@@ -155,12 +155,12 @@ def evaluate_captions(
         "style": style,
         "num_clips": num_clips,
         "evaluation_set": cases_hash(cases),
-        "captions": _plain(rows),
-        "expansions": _plain(kept),
+        "captions": plain_rows(rows),
+        "expansions": plain_rows(kept),
     }
     out.mkdir(parents=True, exist_ok=True)
-    _write(out / "captions.json", json.dumps(report, indent=1) + "\n")
-    _write(out / "captions.md", "\n".join([markdown_table(title, rows), markdown_table(kept_title, kept)]))
+    write_text(out / "captions.json", json.dumps(report, indent=1) + "\n")
+    write_text(out / "captions.md", "\n".join([markdown_table(title, rows), markdown_table(kept_title, kept)]))
     return report
 
 
@@ -193,16 +193,3 @@ def expansion_rows(expander: Expander | None, prompts: Sequence[Asked] | None = 
         own = [values[asked.prompt] for asked in chosen]
         rows[kind] = {name: _mean([value[name] for value in own]) for name in own[0]}
     return rows
-
-
-def _plain(rows: Rows) -> dict:
-    return {
-        name: {part: dataclasses.asdict(share) if share else None for part, share in shares.items()}
-        for name, shares in rows.items()
-    }
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)

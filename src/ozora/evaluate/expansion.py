@@ -1,6 +1,5 @@
 """Does a full prompt help? The prompts written by hand, drawn as they are and as the model's expander writes them."""
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from rich.console import Console
 
 from ozora.evaluate.alignment import read
 from ozora.evaluate.cases import Case, cases_hash, make_cases
+from ozora.evaluate.parts import plain_rows, write_text
 from ozora.evaluate.suite import generated, score_rows
 from ozora.evaluate.tables import Rows, markdown_table, terminal_table
 from ozora.generate.folder import find_model
@@ -58,17 +58,9 @@ def evaluate_expansion(
         "model": model,
         "model_hash": generator.hash,
         "evaluation_set": cases_hash(cases),
-        "rows": {
-            name: {part: dataclasses.asdict(share) if share else None for part, share in shares.items()}
-            for name, shares in rows.items()
-        },
+        "rows": plain_rows(rows),
         "prompts": [[case.prompt, full.prompt] for case, full in zip(cases, ways["expanded"], strict=True)],
     }
-    for name, text in (
-        ("expansion.json", json.dumps(report, indent=1) + "\n"),
-        ("expansion.md", markdown_table("Prompts as they are and in full", rows)),
-    ):
-        part = out / f".{name}.part"
-        part.write_text(text, encoding="utf-8")
-        part.replace(out / name)
+    write_text(out / "expansion.json", json.dumps(report, indent=1) + "\n")
+    write_text(out / "expansion.md", markdown_table("Prompts as they are and in full", rows))
     return report

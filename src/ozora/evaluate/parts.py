@@ -35,8 +35,8 @@ def leave_part(
         },
     }
     text = json.dumps(report, indent=1)
-    _write(out / f"{name}.json", text + "\n")
-    _write(out / f"{name}.md", "\n".join(texts))
+    write_text(out / f"{name}.json", text + "\n")
+    write_text(out / f"{name}.md", "\n".join(texts))
     return json.loads(text)
 
 
@@ -48,7 +48,8 @@ def plain_rows(rows: Rows) -> dict:
     }
 
 
-def _write(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all."""
     part = path.with_name(f".{path.name}.part")
     part.write_text(text, encoding="utf-8")
     part.replace(path)

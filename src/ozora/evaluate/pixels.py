@@ -4,7 +4,6 @@
 and controls: a frozen clip, a repeated clip, and what the model makes of the same prompt without pixels.
 """
 
-import dataclasses
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from ozora.evaluate import changing, continuing, drift
 from ozora.evaluate.bench import Bench
 from ozora.evaluate.cases import Case, cases_hash
 from ozora.evaluate.measures import markdown_measures, terminal_measures
+from ozora.evaluate.parts import plain_rows, write_text
 from ozora.evaluate.pixel_cases import DRIFT_START, PHYSICS_START, TUNING_START, pixel_cases
 from ozora.evaluate.tables import Rows
 from ozora.generate.generator import Generator
@@ -93,28 +93,15 @@ def evaluate_pixels(
             for title, rows in tables.items():
                 console.print(terminal_measures(title, rows))
                 texts.append(markdown_measures(title, rows))
-            report["sections"][section] = {title: _plain(rows) for title, rows in tables.items()}
-            _write(out / "report.json", json.dumps(report, indent=1) + "\n")
-            _write(out / "report.md", "\n".join([*texts, _identity(report)]))
+            report["sections"][section] = {title: plain_rows(rows) for title, rows in tables.items()}
+            write_text(out / "report.json", json.dumps(report, indent=1) + "\n")
+            write_text(out / "report.md", "\n".join([*texts, _identity(report)]))
     return report
-
-
-def _plain(rows: Rows) -> dict:
-    return {
-        name: {column: dataclasses.asdict(share) if share else None for column, share in row.items()}
-        for name, row in rows.items()
-    }
 
 
 def _identity(report: dict) -> str:
     sets = ", ".join(f"{name} {value[:16]}" for name, value in report["evaluation_sets"].items())
     return f"Model {report['model']}, hash {report['model_hash']}. Evaluation sets: {sets}.\n"
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
 
 
 _HOW_TO_READ = """Columns with % hold the share of clips, all others means; in brackets stands the 95 % interval of a

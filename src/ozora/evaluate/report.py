@@ -28,6 +28,7 @@ from ozora.evaluate.claims import (
 )
 from ozora.evaluate.measures import markdown_measures
 from ozora.evaluate.page import choose_strips, render_page
+from ozora.evaluate.parts import write_text
 from ozora.evaluate.verdicts import Metric, check, metric_of, shares_of
 from ozora.generate.folder import Model, find_model, load_folder
 from ozora.generate.generator import Generator
@@ -125,7 +126,7 @@ def evaluate_all(
                     Generator.load(model, device) if loaded is not None and loaded.transformer is not None else None
                 )
                 entry["strips"] = _strips(part.name, result, generator, loaded, out, batch, steps, guidance)
-            _write(place, json.dumps({"identity": identity, "entry": entry}, indent=1) + "\n")
+            write_text(place, json.dumps({"identity": identity, "entry": entry}, indent=1) + "\n")
         report["parts"][part.name] = entry
         report["thrown_out"] = thrown_out(report["parts"])
         page = write_report(report, out)
@@ -195,10 +196,10 @@ def read_part(place: Path, identity: Mapping) -> dict | None:
 
 def write_report(report: Mapping, out: Path) -> Path:
     """Write report.json, report.md and report.html into ``out``; returns the page's path."""
-    _write(out / "report.json", json.dumps(report, indent=1) + "\n")
-    _write(out / "report.md", _markdown(report))
+    write_text(out / "report.json", json.dumps(report, indent=1) + "\n")
+    write_text(out / "report.md", _markdown(report))
     page = out / "report.html"
-    _write(page, render_page(report, choose_strips(report, out)))
+    write_text(page, render_page(report, choose_strips(report, out)))
     return page
 
 
@@ -314,9 +315,3 @@ def _markdown(report: Mapping) -> str:
     texts.append("## Thrown out\n")
     texts += [f"- {one['column']} in {one['table']}: {one['reason']}" for one in report["thrown_out"]] or ["Nothing."]
     return "\n".join(texts) + "\n"
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)

@@ -21,6 +21,7 @@ from ozora.data.shards import ShardReader, whole_shards, write_shard
 from ozora.evaluate.alignment import PARTS, Reading, compare, read
 from ozora.evaluate.cases import TABLES, Case, cases_hash, make_cases, render_case
 from ozora.evaluate.distortion import psnr, ssim
+from ozora.evaluate.parts import plain_rows, write_text
 from ozora.evaluate.tables import Rows, Share, bootstrap, markdown_table, terminal_table
 from ozora.generate.folder import Model, find_model, load_folder
 from ozora.generate.generator import Generator
@@ -105,12 +106,12 @@ def evaluate(
             title = f"{TABLES[suite]}, {subset}"
             console.print(terminal_table(title, rows))
             sections.append(markdown_table(title, rows))
-            entry["subsets"][subset] = _plain(rows)
+            entry["subsets"][subset] = plain_rows(rows)
     if distortion:
         sections.append(_distortion_line(distortion))
     report["tables"][suite] = entry
-    _write(out / "report.json", json.dumps(report, indent=1) + "\n")
-    _write(out / "report.md", "\n".join([*sections, _identity(report)]))
+    write_text(out / "report.json", json.dumps(report, indent=1) + "\n")
+    write_text(out / "report.md", "\n".join([*sections, _identity(report)]))
     return report
 
 
@@ -244,13 +245,6 @@ def _share(values: Sequence[bool | None], groups: Sequence[str]) -> Share | None
     return bootstrap(np.array([float(bool(values[i])) for i in judged]), [groups[i] for i in judged])
 
 
-def _plain(rows: Rows) -> dict:
-    return {
-        name: {part: dataclasses.asdict(share) if share else None for part, share in shares.items()}
-        for name, shares in rows.items()
-    }
-
-
 def _distortion_line(distortion: dict[str, Share]) -> str:
     means = [f"{name} {mean.value:.3g} ({mean.low:.3g}-{mean.high:.3g})" for name, mean in distortion.items()]
     return f"Reconstruction, mean over clips with its interval: {', '.join(means)}.\n"
@@ -262,12 +256,6 @@ def _identity(report: dict) -> str:
         f"- {entry['title']}: evaluation set {entry['evaluation_set'][:16]}" for entry in report["tables"].values()
     ]
     return "\n".join(lines) + "\n"
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
 
 
 _HOW_TO_READ = """Percent of clips that show what was asked for, read from frames alone, with 95 % bootstrap intervals.

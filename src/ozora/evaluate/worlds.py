@@ -17,12 +17,12 @@ from ozora.evaluate.cases import cases_hash
 from ozora.evaluate.contacts import contacts
 from ozora.evaluate.gravity import gravity
 from ozora.evaluate.measures import markdown_measures, terminal_measures
+from ozora.evaluate.parts import plain_rows, write_text
 from ozora.evaluate.permanence import permanence
 from ozora.evaluate.ranking import Judged, kept_and_thrown_out
 from ozora.evaluate.rigidity import rigidity
 from ozora.evaluate.state import state
 from ozora.evaluate.strips import write_strip
-from ozora.evaluate.tables import Rows
 from ozora.evaluate.trajectories import trajectories
 from ozora.evaluate.world_cases import SPLITS, world_cases
 from ozora.generate.generator import Generator
@@ -108,17 +108,20 @@ def evaluate_world(
             texts.append(f"## {ASKS[section]}\n")
             for judged in tables:
                 kept, rest, why = kept_and_thrown_out(judged)
-                report["sections"][section][judged.title] = _plain(kept)
+                report["sections"][section][judged.title] = plain_rows(kept)
                 report["metrics"][judged.title] = {c: dataclasses.asdict(m) for c, m in judged.metrics.items()}
                 if why:
-                    report["thrown_out"][judged.title], report["thrown_out_values"][judged.title] = why, _plain(rest)
+                    report["thrown_out"][judged.title], report["thrown_out_values"][judged.title] = (
+                        why,
+                        plain_rows(rest),
+                    )
                 console.print(terminal_measures(judged.title, kept))
                 texts += [markdown_measures(judged.title, kept), *_thrown_out_lines(why)]
                 for column, reason in why.items():
                     console.print(f"thrown out: {column}: {reason}", markup=False)
-            _write(out / "world.json", json.dumps(report, indent=1) + "\n")
-            _write(out / "world.md", "\n".join([*texts, _identity(report)]))
-    return report
+            write_text(out / "world.json", json.dumps(report, indent=1) + "\n")
+            write_text(out / "world.md", "\n".join([*texts, _identity(report)]))
+    return json.loads(json.dumps(report))
 
 
 def _strips(bench: Bench, section: str) -> list[dict]:
@@ -139,22 +142,9 @@ def _thrown_out_lines(why: dict[str, str]) -> list[str]:
     return ["Thrown out in this run, as they do not rank their controls:\n", *lines, ""]
 
 
-def _plain(rows: Rows) -> dict:
-    return {
-        name: {column: dataclasses.asdict(share) if share else None for column, share in row.items()}
-        for name, row in rows.items()
-    }
-
-
 def _identity(report: dict) -> str:
     sets = ", ".join(f"{name} {value[:16]}" for name, value in report["evaluation_sets"].items())
     return f"Model {report['model']}, hash {report['model_hash']}. Evaluation sets: {sets}.\n"
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
 
 
 _HOW_TO_READ = """Columns with % hold the share of clips, all others means; in brackets stands the 95 % interval of a
