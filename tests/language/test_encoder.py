@@ -26,6 +26,30 @@ def test_states_have_the_stated_shape_and_an_empty_text_has_none(encoder):
     assert all(s.dtype == torch.float32 and not s.requires_grad and not s.is_inference() for s in states)
 
 
+def test_states_are_those_of_the_library_that_the_weights_come_from(encoder):
+    from safetensors.torch import load_file
+    from transformers import BertConfig, BertModel
+
+    network = BertModel(BertConfig.from_json_file(encoder.folder / "config.json"), add_pooling_layer=False).eval()
+    network.load_state_dict(load_file(encoder.folder / "model.safetensors"), strict=False)
+    texts = ["a ball", "a green cone is hit by a pink sphere, and then it falls off the table", "ball " * 300]
+    for text, states in zip(texts, encoder.encode(texts)):
+        ids = torch.tensor([encoder._token_ids(text)])
+        with torch.no_grad():
+            expected = network(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state[0]
+        torch.testing.assert_close(states, expected, atol=1e-5, rtol=0)
+
+
+def test_encoding_imports_neither_that_library_nor_a_compiler():
+    code = (
+        "import sys; from ozora.generate.generator import Generator; from ozora.language.encoder import *;"
+        "load_text_encoder().encode(['a ball']);"
+        "print([m for m in ('transformers', 'torch._dynamo', 'sympy', 'scipy') if m in sys.modules])"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"
+
+
 def test_company_does_not_matter(encoder):
     together = encoder.encode(PROMPTS)
     for prompt, states in zip(PROMPTS, together):

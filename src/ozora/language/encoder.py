@@ -6,6 +6,7 @@ wanted, but ``check_prompt`` says so.
 """
 
 import hashlib
+import json
 import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
@@ -16,7 +17,10 @@ from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from safetensors.torch import load_file
+from torch import Tensor
+
+from ozora.language.bert import BertConfig, bert_states, weight_names
 
 MAX_CHARACTERS = 10_000
 BATCH_TOKENS = 4096
@@ -91,19 +95,14 @@ class MiniLM:
         return hash_files(self.folder / "tokenizer.json", self.folder / "model.safetensors")
 
     @cached_property
-    def _network(self) -> nn.Module:
-        from safetensors.torch import load_file
-        from transformers import BertConfig, BertModel
-
-        config = BertConfig.from_json_file(self.folder / "config.json")
-        # The constructor draws random weights, all of which are replaced; the caller's random numbers must not move.
-        with torch.random.fork_rng(devices=[]):
-            network = BertModel(config, add_pooling_layer=False)
-        missing, _ = network.load_state_dict(load_file(self.folder / "model.safetensors"), strict=False)
-        missing = [name for name in missing if not name.endswith("_ids")]
+    def _network(self) -> tuple[BertConfig, dict[str, Tensor]]:
+        values = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
+        config = BertConfig(values["num_attention_heads"], values["num_hidden_layers"], values["layer_norm_eps"])
+        stored, names = load_file(self.folder / "model.safetensors"), weight_names(config)
+        missing = [name for name in names if name not in stored]
         if missing:
             raise ValueError(f"text encoder {self.id}: the weights lack {missing[0]} and {len(missing) - 1} more")
-        return nn.Module.to(network, self.device, torch.float32).eval().requires_grad_(False)
+        return config, {name: stored[name].to(self.device, torch.float32) for name in names}
 
     def pieces(self, text: str) -> list[Piece]:
         encoding = self._tokenizer.encode(text, add_special_tokens=False)
@@ -130,12 +129,12 @@ class MiniLM:
         for text, ids in unique.items():
             equally_long[len(ids)].append(text)
         for length, group in equally_long.items():
+            config, weights = self._network
             batch_size = max(1, BATCH_TOKENS // length)
             for start in range(0, len(group), batch_size):
                 batch = group[start : start + batch_size]
                 ids = torch.tensor([unique[text] for text in batch], device=self.device)
-                hidden = self._network(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
-                states |= zip(batch, hidden.unbind(0))
+                states |= zip(batch, bert_states(weights, config, ids).unbind(0))
         return [states[text].clone() for text in texts]
 
 

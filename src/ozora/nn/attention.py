@@ -8,6 +8,7 @@ precision), "dense" is one block mask (the definition; memory grows with the squ
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,9 +19,10 @@ from torch import Tensor
 BACKENDS = ("auto", "sdpa", "varlen", "dense")
 BUCKET = 64
 """Ranges whose lengths round up to the same multiple of this share one batched call."""
+_UNCOMPILED: list[Any] = []
+"""``_attend`` kept out of compiled graphs, made where it is first needed: to import the compiler takes a second."""
 
 
-@torch.compiler.disable(reason="the plan depends on the layout; compile the block around it")
 def attend(
     q: Float[Tensor, "n heads d"],
     k: Float[Tensor, "m heads d"],
@@ -34,6 +36,16 @@ def attend(
     Offsets start at 0, end at ``n`` and ``m``, and have one entry more than there are ranges; no range
     is empty. The result has the type of ``v``. Raises ``ValueError`` for offsets that do not fit.
     """
+    if torch.compiler.is_compiling():  # the plan depends on the layout; the block is compiled around it
+        if not _UNCOMPILED:
+            _UNCOMPILED.append(torch.compiler.disable(_attend))
+        return _UNCOMPILED[0](q, k, v, q_offsets, k_offsets, backend)
+    return _attend(q, k, v, q_offsets, k_offsets, backend)
+
+
+def _attend(
+    q: Tensor, k: Tensor, v: Tensor, q_offsets: tuple[int, ...], k_offsets: tuple[int, ...], backend: str
+) -> Tensor:
     _check(q_offsets, q.shape[0], "q_offsets")
     _check(k_offsets, k.shape[0], "k_offsets")
     if len(q_offsets) != len(k_offsets):
