@@ -1,9 +1,9 @@
 """What does more compute buy? The same prompts and seeds at 1x, 4x and 32x, as Sora showed, with figures beside them.
 
     python recipes/scaling.py RUNS 1x --data DATA        (306 rows from nothing)
-    python recipes/scaling.py RUNS 4x --data DATA        (branches off 1x before its decay, 1225 rows in all)
+    python recipes/scaling.py RUNS 4x --data DATA        (branches off 1x before its decay, 1224 rows in all)
     python recipes/scaling.py RUNS sizes --data DATA     (three sizes of network, each with the compute of 1x)
-    python recipes/scaling.py RUNS figure                (32x is the shipped model; writes docs/scaling)
+    python recipes/scaling.py RUNS figure --longer mini 10060     (and models that were trained on more; docs/scaling)
 
 DATA holds the clips of ``recipes/mini.py``. Hardware: two cores. Time: 5 minutes, 15 minutes, 20 minutes, and for the
 figure 8 minutes a model. Called again, each goes on where it was stopped. Expected: the loss on held-out clips falls
@@ -37,9 +37,9 @@ from ozora.train.held_out import HeldOutLoss, build_held_out, held_out_loss, hel
 from ozora.train.metrics import sample_strip
 from ozora.train.run import load_recipe, train
 
-FULL_ROWS, FULL = 10060, 32
-"""Rows of 1600 tokens that the shipped model has seen in all, and what that is called here."""
-MULTIPLES = (1, 4, FULL)
+ROWS = 306
+"""Rows of 1600 tokens that 1x is trained on."""
+MULTIPLES = (1, 4)
 SIZES = ((128, 4, 2), (256, 8, 4), (384, 10, 6))  # width, blocks, heads
 TARGETS = {"count": 0.95, "colors": 0.95, "shapes": 0.90, "binding": 0.90, "event": 0.85}
 PROMPTS = (
@@ -56,11 +56,18 @@ PROMPTS = (
 class Point:
     """A model on the curve: the ``rows`` it was trained on, the ``shares`` of its clips that show what was asked."""
 
-    multiple: int
     rows: int
     flops: float
     loss: HeldOutLoss
     shares: Mapping[str, float]
+
+    @property
+    def multiple(self) -> float:
+        return self.rows / ROWS
+
+    @property
+    def name(self) -> str:
+        return f"{self.multiple:.0f}x"
 
 
 def mini() -> TransformerFit:
@@ -71,8 +78,8 @@ def mini() -> TransformerFit:
 
 
 def scaled(multiple: int, threads: int | None = None) -> TransformerFit:
-    """That fit with 1/32, 4/32 or all of the rows."""
-    fit, rows = mini(), round(FULL_ROWS * multiple / FULL)
+    """That fit on so many times the rows of 1x."""
+    fit, rows = mini(), ROWS * multiple
     run = replace(fit.run, num_steps=rows, num_threads=threads, sample_seconds=0.0)
     return replace(fit, name=f"scale-{multiple}x", run=run, card=_card(f"{rows} rows from nothing"))
 
@@ -132,25 +139,29 @@ def held_out(fit: TransformerFit, model: Model, out: Path) -> HeldOutLoss:
     return held_out_loss(model, held_out_rows(reader, fit, model, out / "held-out"))
 
 
-def figure(out: Path, full: str, page: Path, num_clips: int, table: str = "new") -> list[Point]:
-    """Score and show every model that is there: ``strip.png``, ``scaling.json`` and ``README.md`` in ``page``."""
-    folders = {m: find_model(full) if m == FULL else out / f"scale-{m}x" for m in MULTIPLES}
-    folders = {m: folder for m, folder in folders.items() if (folder / "config.json").is_file()}
-    if len(folders) < 2:
-        raise ValueError(f"{out} holds models of {list(folders)}; two points at least make a curve: train 1x and 4x")
+def figure(out: Path, longer: Sequence[tuple[str, int]], page: Path, num_clips: int, table: str = "new") -> list[Point]:
+    """Score and show what was trained here and ``longer``: ``strip.png``, ``scaling.json``, ``README.md`` in ``page``.
+
+    ``longer`` holds models, each with the number of rows it has seen, which its folder does not tell.
+    """
+    trained = [(out / f"scale-{multiple}x", ROWS * multiple) for multiple in MULTIPLES]
+    found = [(folder, rows) for folder, rows in trained if (folder / "config.json").is_file()]
+    found += [(find_model(name), rows) for name, rows in sorted(longer, key=lambda one: one[1])]
+    if len(found) < 2:
+        raise ValueError(f"{out} and --longer have {len(found)} models; two points at least make a curve: train 1x, 4x")
     cases = make_cases(table, num_clips, out / f"cases-{table}-{num_clips}.json")
     readings, blocks, points = {}, [], []
-    for multiple, folder in folders.items():
+    for folder, num_rows in found:
         model, generator = load_folder(folder), Generator.load(folder)
         kept = out / f"clips-{table}-{num_clips}-{generator.hash[:12]}"
-        readings[f"{multiple}x"] = [read(clip) for clip in generated(generator, cases, 10, None, None, kept)]
+        seen = [read(clip) for clip in generated(generator, cases, 10, None, None, kept)]
         clips = generator.render([Request(text, seconds=17 / 8, seed=0) for text in PROMPTS])
         blocks.append(sample_strip(clips, 4))
-        own = score_rows({"it": readings[f"{multiple}x"]}, cases, range(len(cases)))["it"]
+        own = score_rows({"it": seen}, cases, range(len(cases)))["it"]
         shares = {part: share.value for part, share in own.items() if share}
-        fit = scaled(multiple)
-        flops = compute(fit.network, fit.run.num_steps)
-        points.append(Point(multiple, fit.run.num_steps, flops, held_out(fit, model, out), shares))
+        fit = mini()
+        points.append(Point(num_rows, compute(fit.network, num_rows), held_out(fit, model, out), shares))
+        readings[points[-1].name] = seen
     readings["simulator"] = [read(render_case(case)[0]) for case in cases]
     rows = score_rows(readings, cases, range(len(cases)))
     page.mkdir(parents=True, exist_ok=True)
@@ -160,7 +171,7 @@ def figure(out: Path, full: str, page: Path, num_clips: int, table: str = "new")
     report = {
         "cases": cases_hash(cases),
         "num_clips": num_clips,
-        "points": [asdict(point) for point in points],
+        "points": [{"name": point.name, **asdict(point)} for point in points],
         "reaches": reaches(points, num_clips),
         "sizes": sizes(out),
     }
@@ -194,7 +205,7 @@ def sizes(out: Path) -> list[dict]:
 
 def written(points: Sequence[Point], rows: Rows, report: Mapping) -> str:
     """The page."""
-    names = ", ".join(f"{point.multiple}x" for point in points)
+    names = ", ".join(point.name for point in points)
     lines = [
         "# What more compute buys",
         "",
@@ -208,12 +219,12 @@ def written(points: Sequence[Point], rows: Rows, report: Mapping) -> str:
     for p in points:
         low, middle, high = (p.loss.by_noise[i] for i in (1, 5, 9))
         numbers = f"{p.flops:.2g} FLOP | {p.loss.mean:.3f} | {low:.3f} | {middle:.3f} | {high:.3f}"
-        lines.append(f"| {p.multiple}x | {p.rows} | {numbers} |")
+        lines.append(f"| {p.name} | {p.rows} | {numbers} |")
     slope = power_law([p.flops for p in points], [p.loss.mean for p in points])
     lines += [
         "",
         f"The loss falls as compute to the power of -{slope:.3f}. All were decayed to a learning rate of nothing,",
-        "the last one in several sittings. Liang et al. (2024) found -0.027 for images, with a loss of which",
+        "those beyond 4x in several sittings. Liang et al. (2024) found -0.027 for images, with a loss of which",
         "nothing removes the larger part; the best size of network grew as compute to the power of 0.57, the best",
         "amount of data as 0.43.",
         "",
@@ -240,15 +251,15 @@ def main(
     out: Positional[Path],
     do: Positional[Literal["1x", "4x", "sizes", "figure"]],
     data: Path | None = None,
-    full: str = "mini",
+    longer: tuple[tuple[str, int], ...] = (),
     page: Path = Path("docs/scaling"),
     num_clips: int = 200,
     threads: int | None = None,
 ) -> None:
     """Train a point of the curve in folder ``out``, or draw the figure of those that are there."""
     if do == "figure":
-        for point in figure(out, full, page, num_clips):
-            print(f"{point.multiple}x: loss {point.loss.mean:.4f}, {dict(point.shares)}")
+        for point in figure(out, longer, page, num_clips):
+            print(f"{point.name}: loss {point.loss.mean:.4f}, {dict(point.shares)}")
         return
     fits = {
         "1x": (scaled(1, threads),),

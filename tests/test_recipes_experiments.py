@@ -146,7 +146,7 @@ def test_sizes_have_the_compute_of_one():
 
 
 def test_a_branch_is_the_run_that_it_left(out, monkeypatch):
-    monkeypatch.setattr(scaling, "FULL_ROWS", 64)
+    monkeypatch.setattr(scaling, "ROWS", 2)
     scaling.main(out, "1x", out / "data", threads=1)
     assert scaling.branch(out, scaling.scaled(1), scaling.scaled(1)) is None  # it has begun
     scaling.main(out, "4x", out / "data", threads=1)
@@ -163,9 +163,9 @@ def test_a_branch_is_the_run_that_it_left(out, monkeypatch):
     assert all(torch.equal(a, b) for a, b in zip(branched.parameters(), whole.parameters()))
 
     with pytest.warns(UserWarning):  # the networks were not trained for such clips
-        scaling.figure(out, str(out / "scale-4x"), out / "page", 2)  # the last one stands for the shipped model
+        scaling.main(out, "figure", longer=((str(out / "scale-4x"), 64),), page=out / "page", num_clips=2)
     report = json.loads((out / "page" / "scaling.json").read_text())
-    assert [point["multiple"] for point in report["points"]] == [1, 4, 32]
+    assert [(point["name"], point["rows"]) for point in report["points"]] == [("1x", 2), ("4x", 8), ("32x", 64)]
     assert report["points"][1]["loss"] == report["points"][2]["loss"]
     page = (out / "page" / "README.md").read_text()
     assert "| 32x | 64 |" in page and "simulator" in page and (out / "page" / "strip.png").is_file()
