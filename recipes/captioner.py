@@ -11,7 +11,9 @@ RUNS/captioner to ``src/ozora/models/mini/captioner``.
 from dataclasses import replace
 
 from ozora.language.writer import WriterConfig
+from ozora.train.alignment import AlignmentConfig
 from ozora.train.config import RunConfig, TrainConfig, WorldConfig, WriterFit
+from ozora.train.optimizer import OptimizerConfig
 from ozora.world.mix import WorldMix
 
 CARD = """# captioner
@@ -24,15 +26,21 @@ pixels and two seconds; it knows nothing else, and sees simple solids in whateve
 
 def recipe() -> TrainConfig:
     fit = WriterFit(
-        run=RunConfig(num_steps=1200, log_steps=20),
+        run=RunConfig(num_steps=1800, num_threads=1, log_steps=20),
         role="captioner",
         name="captioner",
         autoencoder="mini",
         network=WriterConfig(width=192, num_blocks=5, num_heads=4, max_tokens=192),
-        batch_size=40,
+        optimizer=OptimizerConfig(
+            "muon", learning_rate=4e-3, weight_decay=0.05, warm_up_steps=40, decay_fraction=0.5, ema_decay=0.99
+        ),
+        batch_size=32,
+        alignment=AlignmentConfig(weight=1.0, block=3),
+        styles={"dense": 0.4, "medium": 0.2, "short": 0.2, "still": 0.2},
         card=CARD,
     )
-    return TrainConfig("captioner", (fit,), world=WorldConfig(5120, WorldMix.mini(), seed=1))
+    mix = replace(WorldMix.mini(), num_frames=((17, 0.34), (1, 0.66)))
+    return TrainConfig("captioner", (fit,), world=WorldConfig(15616, mix, seed=1))
 
 
 def debug() -> TrainConfig:

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from ozora.language.writer import WriterConfig
 from ozora.train.config import RunConfig, TrainConfig, WorldConfig, WriterFit
+from ozora.train.optimizer import OptimizerConfig
 from ozora.world.mix import WorldMix
 
 CARD = """# expander
@@ -22,14 +23,18 @@ against the prompt, and where it does not hold the prompt itself is kept.
 
 def recipe() -> TrainConfig:
     fit = WriterFit(
-        run=RunConfig(num_steps=1000, log_steps=20),
+        run=RunConfig(num_steps=600, num_threads=1, log_steps=20),
         role="expander",
         name="expander",
         network=WriterConfig(width=160, num_blocks=4, num_heads=4, max_tokens=256),
-        batch_size=40,
+        optimizer=OptimizerConfig(
+            "muon", learning_rate=4e-3, weight_decay=0.05, warm_up_steps=40, decay_fraction=0.5, ema_decay=0.99
+        ),
+        batch_size=32,
         card=CARD,
     )
-    return TrainConfig("expander", (fit,), world=WorldConfig(5120, WorldMix.mini(), seed=1))
+    mix = replace(WorldMix.mini(), num_frames=((17, 0.34), (1, 0.66)))
+    return TrainConfig("expander", (fit,), world=WorldConfig(15616, mix, seed=1))
 
 
 def debug() -> TrainConfig:

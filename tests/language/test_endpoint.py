@@ -3,14 +3,14 @@
 import base64
 import json
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 
 from ozora.clip import Clip
-from ozora.language.endpoint import Endpoint, EndpointCaptioner, EndpointExpander, sampled
+from ozora.language.endpoint import MAX_REPLY, Endpoint, EndpointCaptioner, EndpointExpander, sampled
 from ozora.language.expander import expand
 from ozora.language.instructions import MAX_ANSWER_WORDS, cleaned
 
@@ -19,8 +19,8 @@ CLIP = Clip(np.zeros((9, 32, 48, 3), np.uint8), 8.0)
 
 @contextmanager
 def server(*answers):
-    """An endpoint that answers chat completions with ``answers`` in turn (the last for ever): text, status, or None for
-    silence; gives its URL and the list of what it was sent."""
+    """An endpoint that answers chat completions with ``answers`` in turn (the last for ever): text, status, None for
+    silence, or "drip" for an answer without an end; gives its URL and the list of what it was sent."""
     got, left, release = [], list(answers), threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
@@ -36,6 +36,8 @@ def server(*answers):
             answer = left.pop(0) if len(left) > 1 else left[0]
             if answer is None:
                 release.wait(30)
+            elif answer == "drip":
+                self._drip()
             elif isinstance(answer, int):
                 self._send(answer, {"error": {"message": "try later"}}, {"Retry-After": "0"})
             elif isinstance(answer, bytes):
@@ -47,6 +49,14 @@ def server(*answers):
                 self._send(
                     200, {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}
                 )
+
+        def _drip(self):
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            with suppress(OSError):
+                while not release.wait(0.01):
+                    self.wfile.write(b" ")
 
         def _send(self, status, data, headers=None):
             data = data if isinstance(data, bytes) else json.dumps(data).encode()
@@ -108,8 +118,20 @@ def test_nobody_there_and_nobody_speaking_are_said_in_one_line():
         EndpointExpander(Endpoint(url, "m", tries=1, seconds=5.0)).propose("a red ball")
     with server(None) as (url, _), pytest.raises(ConnectionError, match=r"silent for 0.2 s, 1 times"):
         EndpointExpander(Endpoint(url, "m", tries=1, seconds=0.2)).propose("a red ball")
+    with server("drip") as (url, _), pytest.raises(ConnectionError, match=r"did not end its answer within 0.2 s"):
+        EndpointExpander(Endpoint(url, "m", tries=1, seconds=0.2)).propose("a red ball")
     with pytest.raises(ValueError, match="http://"):
         Endpoint("localhost:8080")
+
+
+def test_an_answer_that_breaks_off_or_is_far_too_long_is_said():
+    with server(b" " * (MAX_REPLY + 1)) as (url, _), pytest.raises(RuntimeError, match="answered too much"):
+        EndpointExpander(Endpoint(url, "m")).propose("a red ball")
+    listed = {"choices": [{"message": {"content": [{"type": "text"}]}}]}
+    with server(json.dumps(listed).encode()) as (url, _), pytest.raises(RuntimeError, match="else than text"):
+        EndpointExpander(Endpoint(url, "m")).propose("a red ball")
+    with pytest.raises(ValueError, match="MiB to send"):
+        EndpointExpander(Endpoint("http://localhost:1/v1", "m")).propose("x" * 17 * 2**20)
 
 
 @pytest.mark.parametrize(

@@ -10,17 +10,19 @@ import pytest
 import torch
 
 from ozora.clip import Clip
+from ozora.data.latents import MapCache
 from ozora.data.record import Caption, Facts, ObjectFacts, Record
 from ozora.data.shards import write_shard
-from ozora.data.writing import IGNORED, exchanged, prompt_pairs
+from ozora.data.writing import IGNORED, WritingBatch, exchanged, prompt_pairs
 from ozora.generate.folder import ModelConfig, load_folder, save_folder
 from ozora.generate.watch import load_captioner, watched_size
 from ozora.language.stored import load_writer
-from ozora.language.writer import WriterConfig
+from ozora.language.writer import Prefix, WriterConfig
 from ozora.model.autoencoder import Autoencoder, AutoencoderConfig
 from ozora.train import fit_writer as module
+from ozora.train.alignment import AlignmentConfig
 from ozora.train.config import RunConfig, WriterFit
-from ozora.train.fit_writer import fit_writer, open_examples, open_vocabulary, writing_loss
+from ozora.train.fit_writer import fit_writer, losses, open_examples, open_vocabulary, writing_loss
 from ozora.train.optimizer import OptimizerConfig
 from ozora.train.run import load_recipe
 
@@ -83,13 +85,25 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
-def logged(run):
-    return {line["step"]: line["loss"] for line in map(json.loads, (run / "log.jsonl").read_text().splitlines())}
+class Truth(MapCache):
+    """In place of the simulator's maps: one channel that rises from clip to clip and from left to right."""
+
+    def __init__(self):
+        pass
+
+    def maps(self, index):
+        width = 4 + 2 * (index % 2)
+        return (index + torch.arange(width) / width).expand(1, 2, 4, width)
+
+
+def logged(run, name="loss"):
+    return {line["step"]: line[name] for line in map(json.loads, (run / "log.jsonl").read_text().splitlines())}
 
 
 @pytest.mark.parametrize("role", ["captioner", "expander"])
 def test_kill_and_resume_equal_no_kill(place, monkeypatch, role):
-    whole = replace(FIT, name="whole", role=role)
+    monkeypatch.setattr(module, "make_truth", lambda *_: Truth())
+    whole = replace(FIT, name="whole", role=role, alignment=AlignmentConfig(1.0, 1) if role == "captioner" else None)
     stored = load_writer(fit_writer(whole, place / "data", place), role)
     losses = logged(place / "whole-run")
     assert sorted(losses) == [1, 2, 3, 4] and losses[4] < losses[1]
@@ -105,6 +119,8 @@ def test_kill_and_resume_equal_no_kill(place, monkeypatch, role):
         fit_writer(killed, place / "data", place)
     resumed = load_writer(fit_writer(killed, place / "data", place, resume=True))
     assert logged(place / "killed-run") == losses
+    maps = logged(place / "killed-run", "maps")
+    assert maps == logged(place / "whole-run", "maps") and (max(maps.values()) > 0) == (role == "captioner")
     for one, two in zip(stored.writer.parameters(), resumed.writer.parameters()):
         assert torch.equal(one, two)
 
@@ -147,6 +163,22 @@ def test_the_loss_is_on_what_is_to_be_written_alone(place):
     torch.manual_seed(0)
     writer = module.Writer(config.writer).eval()
     assert torch.equal(writing_loss(writer, batch), writing_loss(writer, replace(batch, targets=changed)))
+
+
+def test_what_the_prefix_shows_is_asked_of_its_real_vectors_after_the_block_named():
+    torch.manual_seed(0)
+    writer = module.Writer(WriterConfig(50, 6, width=16, num_blocks=2, num_heads=2, dropout=0.0, max_tokens=8)).eval()
+    prefix = Prefix.stack([(torch.randn(count, 6), torch.zeros(count, 3)) for count in (5, 3)])
+    tokens, head = torch.zeros(2, 2, dtype=torch.long), torch.nn.Linear(16, 3)
+    states = writer.watch(prefix)[0]
+    for block in (1, 2):
+        maps = head(states[block - 1]).detach()
+        maps[1, 3:] = 100.0  # padding
+        batch = WritingBatch(prefix, tokens, tokens, maps)
+        written, distance = losses(writer, batch, head, block)
+        assert distance < 1e-10 and torch.equal(written, writing_loss(writer, batch))
+        maps[0, 0, 0] += 1.0
+        assert losses(writer, batch, head, block)[1].item() == pytest.approx(1 / 24, rel=1e-4)
 
 
 def test_pairs_keep_what_the_prompt_says_and_colours_are_exchanged_in_both_alike():

@@ -159,21 +159,27 @@ def _captions(
                     clips[name] = future.result()
                 except (ValueError, OSError, MemoryError) as error:
                     failed[name] = str(error) or type(error).__name__
-            yield _written(clips, captioner, style, failed)
+            yield caption_each(clips, captioner, style, failed)
 
 
-def _written(clips: Mapping[str, Clip], captioner: Captioner, style: Style, failed: dict[str, str]) -> dict[str, str]:
-    """Captions by name; where one answer of the batch is none, each clip is asked about alone."""
+def caption_each(
+    clips: Mapping[str, Clip], captioner: Captioner, style: Style, failed: dict[str, str]
+) -> dict[str, str]:
+    """Captions by name; where one answer of the batch is none, each clip is asked about alone.
+
+    Why a clip has no caption is put into ``failed``. A captioner that does not answer at all is the caller's to tell
+    of: ``ConnectionError``.
+    """
     if not clips:
         return {}
     try:
         return dict(zip(clips, captioner.caption(list(clips.values()), style), strict=True))
-    except RuntimeError:
+    except (RuntimeError, ValueError):
         texts = {}
         for name, clip in clips.items():
             try:
-                texts[name] = captioner.caption([clip], style)[0]
-            except RuntimeError as error:
+                (texts[name],) = captioner.caption([clip], style)
+            except (RuntimeError, ValueError) as error:
                 failed[name] = str(error)
         return texts
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from ozora.data.metadata import chosen_text
+from ozora.data.metadata import caption_each, chosen_text
 from ozora.data.record import Caption, Record
 from ozora.data.shards import ShardReader, shard_path, whole_shards
 from ozora.language.captioner import Captioner, Style
@@ -27,7 +27,8 @@ def retell(
     """Write into ``out`` the shards of ``source`` with captions of ``style`` by the captioner; returns how many clips.
 
     Frames are linked, not copied, where the file system allows it. Shards that are there already are kept, so a stopped
-    run goes on. Clips that have no caption of that style (pictures) keep what they have.
+    run goes on. Clips that have no caption of that style (pictures), and those of which the captioner has nothing to
+    say, keep what they have.
     """
     reader = ShardReader(source)
     done = whole_shards(out)
@@ -54,10 +55,9 @@ def _told(
 ) -> list[Record]:
     """A few records with their new captions."""
     some = records[start : start + BATCH]
-    chosen = [i for i, record in enumerate(some) if record.text(style)]
-    texts = captioner.caption([reader.clip(first + start + i) for i in chosen], style)
-    written = dict(zip(chosen, texts, strict=True))
-    return [_with(record, style, written[i]) if i in written else record for i, record in enumerate(some)]
+    clips = {record.id: reader.clip(first + start + i) for i, record in enumerate(some) if record.text(style)}
+    written = caption_each(clips, captioner, style, {})
+    return [_with(record, style, written[record.id]) if record.id in written else record for record in some]
 
 
 def _with(record: Record, style: Style, text: str) -> Record:

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from ozora.data.latents import LatentCache
 from ozora.data.record import Record
 from ozora.data.shards import ShardReader
 from ozora.geometry import Geometry
@@ -34,14 +33,29 @@ _SWAPPED = re.compile(r"\b(?:" + "|".join([*COLORS, "left", "right"]) + r")\b")
 @dataclass(frozen=True, eq=False)
 class WritingBatch:
     """Texts to be written after their prefixes. ``targets`` is the token after each, ``IGNORED`` where none is
-    asked."""
+    asked; ``maps`` say what each vector of the prefix shows, 0 of them where that is not known."""
 
     prefix: Prefix
     tokens: Int[Tensor, "b s"]
     targets: Int[Tensor, "b s"]
+    maps: Float[Tensor, "b m c"]
 
     def to(self, device: torch.device | str) -> "WritingBatch":
-        return WritingBatch(self.prefix.to(device), self.tokens.to(device), self.targets.to(device))
+        tensors = (self.tokens.to(device), self.targets.to(device), self.maps.to(device))
+        return WritingBatch(self.prefix.to(device), *tensors)
+
+
+@runtime_checkable
+class Latents(Protocol):
+    """Normalised latents of clips by the reader's index; further channels may say what they show."""
+
+    @property
+    def indices(self) -> list[int]: ...
+
+    @property
+    def fps(self) -> Mapping[int, float]: ...
+
+    def normalised(self, index: int) -> Float[Tensor, "c t h w"]: ...
 
 
 @runtime_checkable
@@ -54,15 +68,17 @@ class Examples(Protocol):
 
 
 class CaptionExamples:
-    """Latents and captions of the clips of a reader; each clip comes once an epoch, in a style drawn by ``styles``.
+    """Latents and captions of the clips of a reader, a batch in one style at a time, drawn by ``styles``.
 
-    Style "still" shows the clip's first latent frame alone. Raises ``ValueError`` where no clip has a caption of them.
+    So the texts of a batch are of about one length, and little of it is padding. Style "still" shows the first latent
+    frame alone. Channels beyond those of ``geometry`` become the batch's maps. Raises ``ValueError`` where no clip has
+    a caption of these styles.
     """
 
     def __init__(
         self,
         reader: ShardReader,
-        latents: LatentCache,
+        latents: Latents,
         geometry: Geometry,
         vocabulary: Vocabulary,
         styles: Mapping[str, float],
@@ -70,35 +86,36 @@ class CaptionExamples:
         seed: int = 0,
     ) -> None:
         self.latents, self.geometry, self.vocabulary, self.noise, self.seed = latents, geometry, vocabulary, noise, seed
-        self._texts: dict[int, dict[str, list[int]]] = {}
-        for index in latents.indices:
-            record = reader.record(index)
-            texts = {style: text for style in styles if (text := record.text(style)) and styles[style] > 0}
-            if texts:
-                self._texts[index] = {style: vocabulary.encode(text) for style, text in texts.items()}
+        self._texts: dict[str, dict[int, list[int]]] = {}
+        for style in (style for style, weight in styles.items() if weight > 0):
+            told = {index: text for index in latents.indices if (text := reader.record(index).text(style))}
+            if told:
+                self._texts[style] = {index: vocabulary.encode(text) for index, text in told.items()}
         if not self._texts:
             raise ValueError(f"no clip has a caption of the styles {', '.join(styles)}; there is nothing to learn from")
-        self.styles, self._indices = styles, sorted(self._texts)
+        self._weights = [styles[style] for style in self._texts]
 
     def __len__(self) -> int:
-        return len(self._indices)
+        return len(set().union(*self._texts.values()))
 
     def batch(self, step: int, size: int) -> WritingBatch:
         chance = random.Random(f"{self.seed} {step}")
         generator = torch.Generator().manual_seed(chance.getrandbits(60))
-        prefixes, texts = [], []
-        for place in _places(len(self), step, size, self.seed):
-            index = self._indices[place]
-            own = self._texts[index]
-            style = chance.choices(list(own), [self.styles[style] for style in own])[0]
+        style = chance.choices(list(self._texts), self._weights)[0]
+        indices = list(self._texts[style])
+        prefixes, texts, maps = [], [], []
+        for index in (indices[place] for place in _places(len(indices), step, size, self.seed)):
             latents = self.latents.normalised(index)
             latents = latents[:, :1] if style == "still" else latents
-            disturbed = latents + self.noise * chance.random() * torch.randn(latents.shape, generator=generator)
+            patches = patchify(latents, self.geometry.patch)
+            vectors = patches[:, : self.geometry.patch_width]
+            noise = self.noise * chance.random() * torch.randn(vectors.shape, generator=generator)
             grid = (latents.shape[1], latents.shape[2], latents.shape[3])
             spot = positions(grid, self.latents.fps[index], self.geometry)
-            prefixes.append((patchify(disturbed, self.geometry.patch), spot))
-            texts.append(([self.vocabulary.control(style)], own[style]))
-        return _joined(prefixes, texts, self.vocabulary.end)
+            prefixes.append((vectors + noise, spot))
+            maps.append(patches[:, self.geometry.patch_width :])
+            texts.append(([self.vocabulary.control(style)], self._texts[style][index]))
+        return _joined(prefixes, texts, self.vocabulary.end, maps)
 
 
 class PromptExamples:
@@ -131,7 +148,8 @@ class PromptExamples:
         for prompt, dense in drawn:
             start = [control("prompt"), *encode(prompt), control("dense")]
             texts.append((start, encode(dense)[: max(0, self.max_tokens - len(start))]))
-        return _joined([(state, text_place(len(state))) for state in states], texts, self.vocabulary.end)
+        prefixes = [(state, text_place(len(state))) for state in states]
+        return _joined(prefixes, texts, self.vocabulary.end, [state[:, :0] for state in states])
 
 
 def prompt_pairs(record: Record) -> list[tuple[str, str]]:
@@ -180,11 +198,15 @@ def _places(length: int, step: int, size: int, seed: int) -> list[int]:
 
 
 def _joined(
-    prefixes: Sequence[tuple[Tensor, Tensor]], texts: Sequence[tuple[list[int], list[int]]], end: int
+    prefixes: Sequence[tuple[Tensor, Tensor]],
+    texts: Sequence[tuple[list[int], list[int]]],
+    end: int,
+    maps: Sequence[Tensor],
 ) -> WritingBatch:
     """Rows of (given tokens, tokens to write): the loss is on what is to be written, and on its end."""
     tokens = [torch.tensor([*given, *written]) for given, written in texts]
     targets = [torch.tensor([*[IGNORED] * (len(given) - 1), *written, end]) for given, written in texts]
     pad = torch.nn.utils.rnn.pad_sequence
     padded = pad(targets, batch_first=True, padding_value=IGNORED)
-    return WritingBatch(Prefix.stack(prefixes), pad(tokens, batch_first=True, padding_value=end), padded)
+    given = pad(tokens, batch_first=True, padding_value=end)
+    return WritingBatch(Prefix.stack(prefixes), given, padded, pad(list(maps), batch_first=True))

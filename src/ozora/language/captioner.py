@@ -75,15 +75,18 @@ class TrainedCaptioner:
         writer, vocabulary = self.stored.writer, self.stored.vocabulary
         prefixes = [self.look(clip) for clip in clips]
         styles = [vocabulary.control("still" if clip.num_frames == 1 else style) for clip in clips]
-        start = torch.tensor(styles)[:, None]
+        start, most = torch.tensor(styles)[:, None], self.decoding.max_tokens
         if self.num_beams > 1:
             texts = [
-                beam_search(writer, Prefix.stack([prefix]), first[None], vocabulary.end, self.num_beams)
+                beam_search(writer, Prefix.stack([prefix]), first[None], vocabulary.end, self.num_beams, most)
                 for prefix, first in zip(prefixes, start)
             ]
         else:
             texts = write(writer, Prefix.stack(prefixes), start, vocabulary.end, self.decoding, [seed] * len(clips))
-        return [vocabulary.decode(text).strip() for text in texts]
+        told = [vocabulary.decode(text).strip() for text in texts]
+        if not all(told):
+            raise RuntimeError(f"{self.id} wrote nothing of a clip")
+        return told
 
 
 def _joined(texts: Sequence[tuple[float, str]]) -> str:

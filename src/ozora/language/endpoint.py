@@ -6,6 +6,7 @@ vLLM, Ollama, llama.cpp and the like. Frames are sampled and sent as pictures. R
 
 import base64
 import json
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ EncodePicture = Callable[[UInt8[np.ndarray, "h w 3"]], bytes]
 SMALLEST_SIDE = 224
 """Frames are enlarged to at least this, for vision models see little in 64 pixels."""
 MAX_BODY = 16 * 2**20
+MAX_REPLY = 2**20
 
 
 @dataclass(frozen=True)
@@ -65,23 +67,24 @@ class Endpoint:
         """The model asked for, or the first that the endpoint lists."""
         if self.model:
             return self.model
-        offered = self._said(lambda: [model.id for model in self._client.models.list().data])
-        if not offered:
-            raise ConnectionError(f"{self.url} offers no model; name one")
-        return str(offered[0])
+        offered = self._said(lambda client: client.models.with_streaming_response.list())
+        try:
+            return str(offered["data"][0]["id"])
+        except (KeyError, IndexError, TypeError) as error:
+            raise ConnectionError(f"{self.url} offers no model; name one") from error
 
     def ask(self, messages: Sequence[dict[str, Any]], seed: int = 0, temperature: float = 0.2) -> str:
         """The answer to a conversation, cleaned.
 
-        Raises ``ConnectionError`` for an endpoint that does not answer or refuses, ``RuntimeError`` for an answer that
-        is none.
+        Raises ``ConnectionError`` for an endpoint that does not answer, not to the end, or refuses, ``RuntimeError``
+        for an answer that is none, and ``ValueError`` for a question that is too long to send.
         """
         size = len(json.dumps(messages))
         if size > MAX_BODY:
             raise ValueError(f"{size / 2**20:.1f} MiB to send to {self.url}; at most {MAX_BODY // 2**20} are sent")
         model = self.chosen_model
         answer = self._said(
-            lambda: self._client.chat.completions.create(
+            lambda client: client.chat.completions.with_streaming_response.create(
                 model=model,
                 messages=list(messages),
                 max_tokens=self.max_tokens,
@@ -89,24 +92,42 @@ class Endpoint:
                 seed=seed % 2**31,
             )
         )
-        choice = answer.choices[0] if getattr(answer, "choices", None) else None
-        if choice is None or choice.message is None:
-            raise RuntimeError(f"{self.url} answered without a choice")
-        return cleaned(choice.message.content or "", was_cut=choice.finish_reason == "length")
+        try:
+            choice = answer["choices"][0]
+            text, was_cut = choice["message"]["content"] or "", choice.get("finish_reason") == "length"
+        except (KeyError, IndexError, TypeError, AttributeError) as error:
+            raise RuntimeError(f"{self.url} answered without a choice") from error
+        if not isinstance(text, str):
+            raise RuntimeError(f"{self.url} answered with something else than text: {str(text)[:60]}")
+        return cleaned(text, was_cut)
 
-    def _said(self, ask: Callable[[], Any]) -> Any:
+    def _said(self, ask: Callable[[Any], Any]) -> Any:
+        """The JSON that is answered, read within the limits of time and size: an answer may drip for ever."""
+        client = self._client
+        import httpx2  # what openai speaks through
         import openai
 
+        body, silence = bytearray(), f"{self.url} was silent for {self.seconds:g} s"
         try:
-            return ask()
+            with ask(client) as response:
+                deadline = time.monotonic() + self.seconds
+                for piece in response.iter_bytes():
+                    body += piece
+                    if len(body) > MAX_REPLY:
+                        raise RuntimeError(f"{self.url} answered too much: over {MAX_REPLY // 2**20} MiB")
+                    if time.monotonic() > deadline:
+                        raise ConnectionError(f"{self.url} did not end its answer within {self.seconds:g} s")
+            return json.loads(body)
         except openai.APITimeoutError as error:
-            raise ConnectionError(f"{self.url} was silent for {self.seconds:g} s, {self.tries} times") from error
-        except openai.APIConnectionError as error:
+            raise ConnectionError(f"{silence}, {self.tries} times") from error
+        except httpx2.TimeoutException as error:
+            raise ConnectionError(f"{silence} in the middle of its answer") from error
+        except (openai.APIConnectionError, httpx2.HTTPError) as error:
             reason = error.__cause__ or error
             raise ConnectionError(f"{self.url} does not answer ({reason}); is a server running there?") from error
         except openai.APIStatusError as error:
             raise ConnectionError(f"{self.url} refused with status {error.status_code}: {_reason(error)}") from error
-        except (openai.OpenAIError, json.JSONDecodeError, ValueError) as error:
+        except (openai.OpenAIError, ValueError) as error:
             raise RuntimeError(f"{self.url} did not answer in OpenAI's form: {error}") from error
 
 

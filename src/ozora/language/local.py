@@ -2,7 +2,6 @@
 downloaded."""
 
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -14,10 +13,16 @@ from ozora.language.instructions import CAPTION, FRAMES, ONLY, cleaned
 
 
 class LocalCaptioner:
-    """A vision-language model: a few frames of the clip and the question, through its own chat template."""
+    """A vision-language model: a few frames of the clip and the question, through its own chat template.
+
+    Raises ``ValueError`` for a model that is not on this machine or cannot see.
+    """
 
     def __init__(self, id: str, device: str | None = None, num_frames: int = 6, max_tokens: int = 220) -> None:
-        self.id, self.device, self.num_frames, self.max_tokens = id, device or "cpu", num_frames, max_tokens
+        from transformers import AutoModelForImageTextToText, AutoProcessor
+
+        self.id, self.num_frames, self.max_tokens = id, num_frames, max_tokens
+        self._processor, self._network = _open(id, AutoProcessor, AutoModelForImageTextToText, device or "cpu")
 
     def caption(self, clips: Sequence[Clip], style: Style = "dense") -> list[str]:
         return [self._answer(clip, style) for clip in clips]
@@ -25,41 +30,24 @@ class LocalCaptioner:
     def _answer(self, clip: Clip, style: Style) -> str:
         from PIL import Image
 
-        processor, network = self._loaded
         frames = [Image.fromarray(frame) for frame in sampled(clip, self.num_frames)]
         lead = FRAMES.format(count=len(frames), seconds=clip.seconds) if len(frames) > 1 else ""
         content = [{"type": "image", "image": frame} for frame in frames]
         question = {"role": "user", "content": [*content, {"type": "text", "text": f"{lead}{CAPTION[style]} {ONLY}"}]}
-        inputs = processor.apply_chat_template(
-            [question], add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
-        ).to(network.device)
-        return _generated(network, processor, inputs, self.max_tokens, seed=None)
-
-    @cached_property
-    def _loaded(self) -> tuple[Any, Any]:
-        from transformers import AutoModelForImageTextToText, AutoProcessor
-
-        return _open(self.id, AutoProcessor, AutoModelForImageTextToText, self.device)
+        return _answer(self._network, self._processor, [question], self.max_tokens, seed=None)
 
 
 class LocalExpander:
-    """A language model with a chat template."""
+    """A language model with a chat template; raises ``ValueError`` for one that is not on this machine."""
 
     def __init__(self, id: str, device: str | None = None, max_tokens: int = 220) -> None:
-        self.id, self.device, self.max_tokens = id, device or "cpu", max_tokens
-
-    def propose(self, prompt: str, seed: int = 0) -> list[str]:
-        tokenizer, network = self._loaded
-        inputs = tokenizer.apply_chat_template(
-            conversation(prompt), add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
-        ).to(network.device)
-        return [_generated(network, tokenizer, inputs, self.max_tokens, seed)]
-
-    @cached_property
-    def _loaded(self) -> tuple[Any, Any]:
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        return _open(self.id, AutoTokenizer, AutoModelForCausalLM, self.device)
+        self.id, self.max_tokens = id, max_tokens
+        self._tokenizer, self._network = _open(id, AutoTokenizer, AutoModelForCausalLM, device or "cpu")
+
+    def propose(self, prompt: str, seed: int = 0) -> list[str]:
+        return [_answer(self._network, self._tokenizer, conversation(prompt), self.max_tokens, seed)]
 
 
 def _open(id: str, reader: Any, network: Any, device: str) -> tuple[Any, Any]:
@@ -74,12 +62,20 @@ def _open(id: str, reader: Any, network: Any, device: str) -> tuple[Any, Any]:
         ) from error
 
 
-def _generated(network: Any, decoder: Any, inputs: Any, max_tokens: int, seed: int | None) -> str:
-    """What the model says after ``inputs``; the likeliest words where ``seed`` is None."""
+def _answer(network: Any, reader: Any, messages: list[dict[str, Any]], max_tokens: int, seed: int | None) -> str:
+    """What the model answers; the likeliest words where ``seed`` is None. ``RuntimeError`` where it is no answer."""
+    from jinja2 import TemplateError  # what chat templates are written in
+
+    try:
+        inputs = reader.apply_chat_template(
+            messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
+        ).to(network.device)
+    except (ValueError, TemplateError) as error:
+        raise RuntimeError(f"its chat template cannot be used: {str(error).splitlines()[0]}") from error
     with torch.random.fork_rng(devices=[]), torch.inference_mode():
         if seed is not None:
             torch.manual_seed(seed % 2**63)
         sampling = {"do_sample": False} if seed is None else {"do_sample": True, "temperature": 0.5, "top_p": 0.95}
         tokens = network.generate(**inputs, max_new_tokens=max_tokens, **sampling)
     new = tokens[0, inputs["input_ids"].shape[1] :]
-    return cleaned(decoder.decode(new, skip_special_tokens=True), was_cut=len(new) >= max_tokens)
+    return cleaned(reader.decode(new, skip_special_tokens=True), was_cut=len(new) >= max_tokens)

@@ -93,13 +93,9 @@ def read_text(text: str) -> Said:
     rest = f" {' '.join(text.lower().split())} "
     asks: list[tuple[int, str, str]] = []
     for kind, value, pattern in _PATTERNS:
-
-        def take_out(match: re.Match[str], kind: str = kind, value: str = value) -> str:
-            side = f" {match[1]}" if match.lastindex else ""
-            asks.append((match.start(), kind, value + side))
-            return " " * len(match[0])
-
-        rest = pattern.sub(take_out, rest)
+        for match in pattern.finditer(rest):
+            asks.append((match.start(), kind, f"{value} {match[1]}" if match.lastindex else value))
+            rest = f"{rest[: match.start()]}{' ' * len(match[0])}{rest[match.end() :]}"
     things: list[Thing] = []
     other: list[str] = []
     words = [(match.start(), match[0]) for match in _WORD.finditer(rest)]

@@ -143,14 +143,19 @@ class Writer(nn.Module):
 
     def read(self, prefix: Prefix) -> Memory:
         """Run the prefix; its vectors see each other in both directions, never what is written later."""
+        return self.watch(prefix)[1]
+
+    def watch(self, prefix: Prefix) -> tuple[list[Float[Tensor, "b m d"]], Memory]:
+        """``read``, and what the prefix has become after each block."""
         x = self.dropout(self.prefix_in(prefix.vectors) + self.place_in(_waves(prefix.place)))
         mask = prefix.real[:, None, None, :]
-        keys, values = [], []
+        states, keys, values = [], [], []
         for block in self.blocks:
             x, k, v = block(x, None, None, mask)
+            states.append(x)
             keys.append(k)
             values.append(v)
-        return Memory(tuple(keys), tuple(values), prefix.real)
+        return states, Memory(tuple(keys), tuple(values), prefix.real)
 
     def extend(self, tokens: Int[Tensor, "b s"], memory: Memory) -> tuple[Float[Tensor, "b s v"], Memory]:
         """Write ``tokens`` after what is remembered: the logits after each of them, and the longer memory.

@@ -106,9 +106,10 @@ class WriterFit:
 
     A ``captioner`` learns from the latents that ``autoencoder`` (an earlier fit of the recipe, a model folder or a
     shipped model) makes of the clips; ``styles`` are the weights of the captions it writes, and ``noise`` is the most
-    that its latents are disturbed by, so that it also reads what a network made. An ``expander`` learns to go on from a
-    short description of a clip (states of ``text_encoder``) to its dense caption. ``network`` gets its vocabulary and
-    prefix width from the data; ``num_pieces`` byte pairs are learned. ``card`` is the README.
+    that its latents are disturbed by, so that it also reads what a network made; ``alignment`` (simulated clips only)
+    has it learn beside the words what the simulator knows of each patch that it reads. An ``expander`` learns to go on
+    from a short description of a clip (states of ``text_encoder``) to its dense caption. ``network`` gets its
+    vocabulary and prefix width from the data; ``num_pieces`` byte pairs are learned. ``card`` is the README.
     """
 
     run: RunConfig
@@ -126,6 +127,7 @@ class WriterFit:
         default_factory=lambda: {"dense": 0.5, "medium": 0.2, "short": 0.15, "tags": 0.05, "still": 0.1}
     )
     noise: float = 0.2
+    alignment: AlignmentConfig | None = None
     split: str = "train"
     card: str = ""
 

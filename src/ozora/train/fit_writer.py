@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from ozora.data.latents import encode_clips, weights_hash
 from ozora.data.shards import ShardReader
@@ -17,6 +17,7 @@ from ozora.language.encoder import load_text_encoder
 from ozora.language.stored import StoredConfig, save_writer
 from ozora.language.vocabulary import Vocabulary, learn_vocabulary
 from ozora.language.writer import Writer, WriterConfig
+from ozora.train.alignment import AlignedLatents, make_truth
 from ozora.train.checkpoint import Interruption, latest_checkpoint, load_checkpoint, save_checkpoint
 from ozora.train.config import WriterFit
 from ozora.train.metrics import Metrics
@@ -26,8 +27,21 @@ from ozora.train.timer import Every
 
 def writing_loss(writer: Writer, batch: WritingBatch) -> Float[Tensor, ""]:
     """Mean cross-entropy of the tokens that are to be written, in nats."""
-    logits = writer(batch.prefix, batch.tokens)
-    return F.cross_entropy(logits.flatten(0, 1), batch.targets.flatten(), ignore_index=IGNORED)
+    return losses(writer, batch)[0]
+
+
+def losses(
+    writer: Writer, batch: WritingBatch, head: nn.Module | None = None, block: int = 1
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """``writing_loss``, and how far the ``head`` is from what the maps say, reading the prefix after block ``block``:
+    the mean squared error over real vectors, 0 without a head."""
+    states, memory = writer.watch(batch.prefix)
+    logits, _ = writer.extend(batch.tokens, memory)
+    written = F.cross_entropy(logits.flatten(0, 1), batch.targets.flatten(), ignore_index=IGNORED)
+    if head is None:
+        return written, written.new_zeros(())
+    told = head(states[block - 1]).float()
+    return written, (told - batch.maps)[batch.prefix.real].square().mean()
 
 
 def fit_writer(fit: WriterFit, data: Path, out: Path, resume: bool = False) -> Path:
@@ -48,8 +62,12 @@ def fit_writer(fit: WriterFit, data: Path, out: Path, resume: bool = False) -> P
     examples, config = open_examples(fit, reader, vocabulary, out, device)
 
     # model
-    writer = Writer(config.writer).to(device).train()
-    optimizers = make_optimizers(writer, fit.optimizer)
+    writer, head = Writer(config.writer).to(device).train(), None
+    if fit.alignment:
+        width, map_width = config.writer.width, examples.batch(0, 1).maps.shape[2]
+        layers = nn.LayerNorm(width), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, map_width)
+        head = nn.Sequential(*layers).to(device)
+    optimizers = make_optimizers(writer, fit.optimizer, head)
     ema = Ema(writer, fit.optimizer.ema_decay)
 
     # resume
@@ -60,29 +78,35 @@ def fit_writer(fit: WriterFit, data: Path, out: Path, resume: bool = False) -> P
         step = state["step"]
         writer.load_state_dict(state["network"])
         ema.load_state_dict(state["ema"])
+        if head:
+            head.load_state_dict(state["head"])
         for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
 
     def save() -> None:
         states = [optimizer.state_dict() for optimizer in optimizers]
         state = {"network": writer.state_dict(), "ema": ema.state_dict(), "optimizers": states}
+        if head:
+            state["head"] = head.state_dict()
         save_checkpoint(work, step, state, run.num_kept)
 
     # loop
-    time_to_save, total, count = Every(run.save_seconds), 0.0, 0
+    time_to_save, total, seen, count = Every(run.save_seconds), 0.0, 0.0, 0
+    weight, block = (fit.alignment.weight, fit.alignment.block) if fit.alignment else (0.0, 1)
     with Metrics(work, fit.name, run.num_steps, step, run.print_seconds) as metrics, Interruption() as interruption:
         size = sum(p.numel() for p in writer.parameters()) / 1e6
         metrics.say(f"{fit.name}: {size:.1f} M parameters on {device}, {len(examples)} examples")
         while step < run.num_steps and not interruption.asked:
             with torch.autocast(device.type, torch.bfloat16, enabled=run.autocast):
-                loss = writing_loss(writer, examples.batch(step, fit.batch_size).to(device))
-            loss.backward()
+                batch = examples.batch(step, fit.batch_size).to(device)
+                loss, distance = losses(writer, batch, head, block)
+            (loss + weight * distance).backward()
             norm = apply_gradients(writer, optimizers, fit.optimizer, step, run.num_steps)
             ema.update(writer)
-            step, total, count = step + 1, total + loss.item(), count + 1
+            step, total, seen, count = step + 1, total + loss.item(), seen + distance.item(), count + 1
             if step % run.log_steps == 0 or step == run.num_steps:
-                metrics.log(step, {"loss": total / count, "norm": norm.item()})
-                total, count = 0.0, 0
+                metrics.log(step, {"loss": total / count, "maps": seen / count, "norm": norm.item()})
+                total, seen, count = 0.0, 0.0, 0
             if time_to_save():
                 save()
         save()
@@ -130,7 +154,10 @@ def open_examples(
         device=device,
     )
     network = _sized(fit.network, vocabulary, model.geometry.patch_width)
-    examples = CaptionExamples(reader, latents, model.geometry, vocabulary, fit.styles, fit.noise, fit.run.seed)
+    shown_latents = latents
+    if fit.alignment:
+        shown_latents = AlignedLatents(latents, make_truth(reader, out / "cache", model.geometry, fit.split))
+    examples = CaptionExamples(reader, shown_latents, model.geometry, vocabulary, fit.styles, fit.noise, fit.run.seed)
     shown = [reader.record(index) for index in latents.indices]
     rates = Counter(record.fps for record in shown)
     config = StoredConfig(

@@ -57,24 +57,28 @@ def caption(
         style: How much to say.
         beams: Search among so many texts at a time for the likeliest one.
     """
-    from ozora.data.metadata import media_files
+    from ozora.data.metadata import caption_each, media_files
 
     if not clip.exists():
         raise ValueError(f"{clip}: no such file or folder; give a video, a picture, or a folder of them")
     if not 1 <= beams <= 32:
         raise ValueError(f"beams is {beams}; it must be from 1 to 32")
-    names = media_files(clip) if clip.is_dir() else [clip.name]
+    names = media_files(clip) if clip.is_dir() else [str(clip)]
     if not names:
         raise ValueError(f"{clip} holds no videos or pictures")
-    folder = clip if clip.is_dir() else clip.parent
     captioner, read = open_captioner(writing, beams)
+    if not clip.is_dir():
+        print(one_line(captioner.caption([read(clip)], style)[0]))
+        return
     num_failed = 0
     for start in range(0, len(names), WATCHED_AT_ONCE):
-        some = names[start : start + WATCHED_AT_ONCE]
-        clips = _read_all(folder, some, read, alone=not clip.is_dir())
-        num_failed += len(some) - len(clips)
-        for name, text in zip(clips, captioner.caption(list(clips.values()), style), strict=True):
-            print(one_line(f"{name}: {text}" if clip.is_dir() else text), flush=True)
+        failed: dict[str, str] = {}
+        clips = _read_all(clip, names[start : start + WATCHED_AT_ONCE], read, failed)
+        for name, text in caption_each(clips, captioner, style, failed).items():
+            print(one_line(f"{name}: {text}"), flush=True)
+        for name, reason in failed.items():
+            say("warning", f"{name}: {reason}")
+        num_failed += len(failed)
     if num_failed:
         raise RuntimeError(f"{num_failed} of {len(names)} files of {clip} have no caption; each is named above")
 
@@ -200,16 +204,14 @@ def _read_small(path: Path) -> "Clip":
     return read_fitted(path, size, fps=min(what.fps, STRANGER_FPS))[0]
 
 
-def _read_all(folder: Path, names: Sequence[str], read: "Read", alone: bool) -> "dict[str, Clip]":
-    """The clips that can be read; what cannot is said by name, or raised where it is the only one."""
+def _read_all(folder: Path, names: Sequence[str], read: "Read", failed: dict[str, str]) -> "dict[str, Clip]":
+    """The clips that can be read; why another one cannot is put into ``failed``."""
     clips = {}
     for name in names:
         try:
             clips[name] = read(folder / name)
         except (ValueError, OSError) as error:
-            if alone:
-                raise
-            say("warning", f"{name}: {error}")
+            failed[name] = str(error)
     return clips
 
 
