@@ -15,7 +15,7 @@ from ozora.evaluate.state import state
 from ozora.evaluate.tables import Share
 from ozora.evaluate.trajectories import trajectories
 from ozora.evaluate.verdicts import Metric
-from ozora.evaluate.world_cases import KINDS, SPLITS, world_cases
+from ozora.evaluate.world_cases import SPLITS, world_cases
 from ozora.evaluate.worlds import evaluate_world
 from ozora.world.scene import Scene
 from ozora.world.split import split_of
@@ -84,9 +84,8 @@ def test_every_split_has_its_own_cases_and_physics_is_nearest(tmp_path) -> None:
         assert own is not None and still is not None and own.value < 2 < still.value
 
 
-def test_cases_are_the_same_again_and_a_longer_set_begins_alike() -> None:
-    for kind in KINDS:
-        assert cases_hash(world_cases(kind, 2)) == cases_hash(world_cases(kind, 3)[:2])
+def test_a_longer_set_begins_as_a_shorter_one_does() -> None:
+    assert cases_hash(world_cases("gravity", 2)) == cases_hash(world_cases("gravity", 4)[:2])
     with pytest.raises(ValueError, match="kind 'magic' is not one of"):
         world_cases("magic", 2)
 
