@@ -114,11 +114,13 @@ def test_an_expanded_prompt_keeps_the_words_it_comes_from(run, monkeypatch):
     words = SimpleNamespace(expanded=lambda prompt, model, seed: f"{prompt} on a grey floor, take {seed}")
     monkeypatch.setitem(sys.modules, "ozora.verbs.words", words)
     asked = ["generate", "a ball", "--expand", "--model", "MODEL", *QUICK, "--seed", "3"]
-    assert run(*asked)[0] == 0
+    status, out, _ = run(*asked)
+    assert status == 0 and out[0] == "the prompt in full: a ball on a grey floor, take 3" and len(out) == 2
     expected = {"prompt": "a ball on a grey floor, take 3", "asked": "a ball"}
     assert read_settings(Path("a-ball-3.mp4")).items() >= expected.items()
-    assert run("generate", "--like", "a-ball-3.mp4", "--out", "again.mp4")[0] == 0
-    assert Path("again.mp4").read_bytes() == Path("a-ball-3.mp4").read_bytes()
+    for again in ((), ("--expand",)):  # it is in full already
+        assert run("generate", "--like", "a-ball-3.mp4", "--out", "again.mp4", *again)[0] == 0
+        assert Path("again.mp4").read_bytes() == Path("a-ball-3.mp4").read_bytes()
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".gif"])

@@ -69,9 +69,14 @@ def test_rules_keep_everything_of_any_prompt(prompt):
     expansion = expand(prompt, [Says("Something else entirely is shown here.")])
     assert expansion.by == "rules"
     assert not lost(plain(prompt), expansion.text) and not contradictions(plain(prompt), expansion.text)
-    assert len(expansion.text) > len(prompt) and expansion == expand(
-        prompt, [Says("Something else entirely is shown here.")]
+    assert expansion.text[-1] in ".!" and expansion == expand(prompt, [Says("Something else entirely is shown here.")])
+
+
+def test_rules_add_nothing_beside_words_that_no_table_knows():
+    assert expand("a crimson orb rolls as our viewpoint swings round it").text == (
+        "A red ball rolls as our viewpoint swings round it."
     )
+    assert expand("a crimson orb rolls").text.endswith("The camera does not move.")
 
 
 def test_what_is_written_in_another_language_is_proposed_in_the_captions_words():

@@ -93,6 +93,7 @@ def test_a_patch_that_changes_colour_and_things_named_again_are_no_more_things()
 
 def test_plain_keeps_what_it_does_not_know():
     assert plain("a giraffe on a skateboard") == "a giraffe on a skateboard"
+    assert plain("a yelow ball in the rain") == "a yelow ball in the rain" and plain("a yelow ball") == "a yellow ball"
     assert plain("A violet globe dangles.") == "A purple ball swings."
     assert plain("ein roter Ball fällt auf den Boden") == "a red ball falls on the floor"
     assert plain("an emerald crate") == "a green cube" and plain("a amber orb") == "an orange ball"

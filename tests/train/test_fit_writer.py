@@ -201,7 +201,9 @@ def test_recipes_are_frozen_values_and_fit_what_is_shipped():
         for function in ("recipe", "debug"):
             config = load_recipe(f"{RECIPES / name}.py:{function}")
             assert config == load_recipe(f"{RECIPES / name}.py:{function}")
-            assert isinstance(config.fits[0], WriterFit) and config.fits[0].role == name
+            fit = config.fits[0]
+            assert isinstance(fit, WriterFit) and fit.role == name
+            assert fit.alignment is None or fit.alignment.block <= fit.network.num_blocks
 
 
 def test_clips_are_watched_in_a_legal_size_of_their_aspect():

@@ -169,6 +169,17 @@ def _again(clip: Clip, model: Model) -> Clip:
     return model.decode(model.encode(clip), clip.fps)
 
 
+@dataclass(frozen=True)
+class _Drafts:
+    """What an expander proposes for one prompt, asked once."""
+
+    id: str
+    texts: list[str]
+
+    def propose(self, prompt: str, seed: int = 0) -> list[str]:
+        return self.texts
+
+
 def expansion_rows(expander: Expander | None, prompts: Sequence[Asked] | None = None) -> Rows:
     """By kind of wording: which share of expansions keeps all that was asked (``Asked.lost``), and who wrote them.
 
@@ -180,15 +191,16 @@ def expansion_rows(expander: Expander | None, prompts: Sequence[Asked] | None = 
     prompts = prompts or asked_prompts()
     values: dict[str, dict[str, float]] = {}
     for i, asked in enumerate(prompts):
-        expansion = expand(asked.prompt, [expander] if expander else [], seed=i)
+        drafts = _Drafts(expander.id, expander.propose(plain(asked.prompt), i)) if expander else None
+        expansion = expand(asked.prompt, [drafts] if drafts else [], seed=i)
         values[asked.prompt] = {
             "kept": float(not asked.lost(expansion.text)),
             "rules alone": float(not asked.lost(expand(asked.prompt, [], seed=i).text)),
         }
-        if expander is not None:
-            first = expander.propose(plain(asked.prompt), i)[:1]
+        if drafts is not None:
+            first = drafts.texts[:1]
             values[asked.prompt]["first draw"] = float(bool(first) and not asked.lost(first[0]))
-            values[asked.prompt]["by the expander"] = float(expansion.by == expander.id)
+            values[asked.prompt]["by the expander"] = float(expansion.by == drafts.id)
     for kind, chosen in by_kind(prompts):
         own = [values[asked.prompt] for asked in chosen]
         rows[kind] = {name: _mean([value[name] for value in own]) for name in own[0]}

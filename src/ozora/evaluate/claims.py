@@ -128,6 +128,7 @@ CAPTION_COLUMNS: Mapping[str, Metric] = {
     }.items()
 }
 EXPANSION_CLAIM = (
-    "The same hand-written prompts, as they are, in full by the model's expander, and by rules alone; scored against "
-    "the same facts with the same seeds."
+    "The same short prompts, as they are, in full by the model's expander, and by rules alone; scored against the same "
+    "facts with the same seeds. The captions never use the words of those written by hand; short captions of held-out "
+    "scenes are in the model's own."
 )

@@ -1,6 +1,9 @@
-"""Does a full prompt help? The prompts written by hand, drawn as they are and as the model's expander writes them."""
+"""Does a full prompt help? Short prompts, drawn as they are and as the model's expander writes them.
 
-import hashlib
+Two tables: the prompts written by hand, whose words the captions never use, and short captions of held-out scenes,
+whose words they do.
+"""
+
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,15 +11,25 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ozora.evaluate.alignment import read
+from ozora.evaluate.alignment import Reading, read
 from ozora.evaluate.cases import Case, cases_hash, make_cases
 from ozora.evaluate.parts import plain_rows, write_text
-from ozora.evaluate.suite import generated, score_rows
+from ozora.evaluate.suite import clips_folder, generated, score_rows
 from ozora.evaluate.tables import Rows, markdown_table, terminal_table
 from ozora.generate.folder import find_model
 from ozora.generate.generator import Generator
 from ozora.generate.watch import load_expander
 from ozora.language.expander import Expander, expand
+
+TITLES = {"prompts": "Prompts written by hand", "short": "Short captions of held-out scenes"}
+
+
+def short_cases(num_clips: int, cache: Path | None = None) -> list[Case]:
+    """Scenes of the table "new", asked for by their short captions; the camera is left open, as these leave it."""
+    cases = make_cases("new", num_clips, cache)
+    return [
+        replace(case, prompt=case.record.text("short") or "", facts=replace(case.facts, camera="")) for case in cases
+    ]
 
 
 def expanded_cases(cases: Sequence[Case], expanders: Sequence[Expander]) -> list[Case]:
@@ -33,34 +46,48 @@ def evaluate_expansion(
     guidance: float | None = None,
     console: Console | None = None,
 ) -> dict:
-    """Score the model's clips of the hand-written prompts, as they are, by its expander, and by rules alone.
+    """Score the model's clips of short prompts, as they are, in full by its expander, and by rules alone.
 
-    All are scored against the same facts, with the same seeds. Clips are kept in ``out``, so a stopped evaluation goes
-    on. Writes expansion.md and expansion.json, returns the latter.
+    All ways are scored against the same facts, with the same seeds. ``num_clips`` of the hand-written prompts, half as
+    many of the others. Clips are kept in ``out``, so a stopped evaluation goes on. Writes expansion.md and
+    expansion.json, returns the latter.
     """
     console = console or Console()
     generator = Generator.load(model)
     out.mkdir(parents=True, exist_ok=True)
-    cases = make_cases("prompts", num_clips, out / "cases-prompts.json")
-    ways = {
-        "as it is": cases,
-        "expanded": expanded_cases(cases, [load_expander(find_model(model))]),
-        "by rules alone": expanded_cases(cases, []),
+    tables = {
+        "prompts": make_cases("prompts", num_clips, out / "cases-prompts.json"),
+        "short": short_cases(max(2, num_clips // 2), out / "cases-new.json"),
     }
-    rows: Rows = {}
-    for way, asked in ways.items():
-        key = hashlib.sha256(f"{generator.hash} {cases_hash(asked)} {steps} {guidance} {batch}".encode()).hexdigest()
-        clips = generated(generator, asked, batch, steps, guidance, out / f"clips-{key[:12]}")
-        scored = score_rows({"model": [read(clip) for clip in clips]}, cases, range(len(cases)))
-        rows = {**rows, way: scored["model"]}
-    console.print(terminal_table("Prompts as they are and in full", rows))
-    report = {
-        "model": model,
-        "model_hash": generator.hash,
-        "evaluation_set": cases_hash(cases),
-        "rows": plain_rows(rows),
-        "prompts": [[case.prompt, full.prompt] for case, full in zip(cases, ways["expanded"], strict=True)],
-    }
+    report: dict = {"model": model, "model_hash": generator.hash, "rows": {}, "evaluation_sets": {}, "prompts": {}}
+    sections = []
+    for table, cases in tables.items():
+        ways = {
+            "as it is": cases,
+            "expanded": expanded_cases(cases, [load_expander(find_model(model))]),
+            "by rules alone": expanded_cases(cases, []),
+        }
+        readings: dict[tuple[str, str], Reading] = {}
+        rows: Rows = {}
+        for way, asked in ways.items():
+            new = [case for case in asked if _key(case) not in readings]
+            if new:
+                folder = clips_folder(out, table, generator, new, batch, steps, guidance)
+                clips = generated(generator, new, batch, steps, guidance, folder)
+                readings |= {_key(case): read(clip) for case, clip in zip(new, clips, strict=True)}
+            scored = score_rows({"model": [readings[_key(case)] for case in asked]}, cases, range(len(cases)))
+            rows[way] = scored["model"]
+        console.print(terminal_table(TITLES[table], rows))
+        report["rows"][TITLES[table]] = plain_rows(rows)
+        report["evaluation_sets"][table] = cases_hash(cases)
+        full = zip(cases, ways["expanded"], ways["by rules alone"], strict=True)
+        report["prompts"][table] = [[case.prompt, own.prompt, by_rule.prompt] for case, own, by_rule in full]
+        sections.append(markdown_table(TITLES[table], rows))
     write_text(out / "expansion.json", json.dumps(report, indent=1) + "\n")
-    write_text(out / "expansion.md", markdown_table("Prompts as they are and in full", rows))
+    write_text(out / "expansion.md", "\n".join(sections))
     return report
+
+
+def _key(case: Case) -> tuple[str, str]:
+    """What makes a clip: the scene's record stands for seed and size."""
+    return case.record.id, case.prompt

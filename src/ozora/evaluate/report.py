@@ -215,8 +215,8 @@ def _sections(result: Mapping) -> tuple[dict, dict[str, str], dict[str, Mapping[
         }
         return sections, {}, {captions: CAPTION_COLUMNS}
     if "rows" in result:
-        title = "Prompts as they are and in full"
-        return {"expansion": {title: _percent(result["rows"])}}, {"expansion": EXPANSION_CLAIM}, {}
+        own = {title: _percent(rows) for title, rows in result["rows"].items()}
+        return {"expansion": own}, {"expansion": EXPANSION_CLAIM}, {}
     sections = {section: dict(tables) for section, tables in result["sections"].items()}
     if set(sections) <= set(PIXEL_ASKS):
         return sections, dict(PIXEL_ASKS), dict(PIXEL_CLAIMS)

@@ -138,16 +138,16 @@ def missing_parts(prompt: str) -> list[str]:
 
 
 def completed(prompt: str, seed: int = 0) -> str:
-    """By rule: the prompt in the captions' own words, and a sentence for each part that it leaves open.
+    """By rule: the prompt in the captions' own words as far as tables know them, and a sentence for each part that it
+    leaves open.
 
-    A setting is added only where nothing is said of the place: a prompt that speaks of things no table knows may have
-    a place of its own.
+    Where a word is in no table nothing is added: it may speak of a place or a view of its own.
     """
-    text = plain(prompt) if not read_text(prompt).other else prompt.strip()
+    text, said = plain(prompt), read_text(prompt)
     text = f"{text[0].upper()}{text[1:]}"
     sentences = [text if text.endswith((".", "!", "?", "。")) else f"{text}."]
-    said, parts = read_text(prompt), missing_parts(prompt)
-    if "setting" in parts and not said.other and not said.values("sky"):
+    parts = [] if said.other else missing_parts(prompt)
+    if "setting" in parts and not said.values("sky"):
         sentences.append(random.Random(f"{seed} {prompt}").choice(SETTINGS))
     if "camera" in parts:
         sentences.append(STILL_CAMERA)

@@ -169,10 +169,15 @@ def contradictions(prompt: str, answer: str) -> list[str]:
 
 def plain(prompt: str) -> str:
     """The prompt in the captions' own words: synonyms, typos and the words of other languages replaced, all else
-    kept."""
+    kept.
+
+    Beside a word that no table knows nothing is taken for a typo: it may be another language's own word.
+    """
     words, romance_noun = [], False
-    for piece in re.findall(r"[^\W_]+(?:[-'\u2019.][^\W_]+)*|[^\w\s]|_", prompt):
-        kind, value = meaning(piece.lower())
+    pieces = re.findall(r"[^\W_]+(?:[-'\u2019.][^\W_]+)*|[^\w\s]|_", prompt)
+    strange = any(piece[0].isalnum() and meaning(piece.lower())[0] == "other" for piece in pieces)
+    for piece in pieces:
+        kind, value = ("other", "") if strange and piece.lower() not in _TABLE else meaning(piece.lower())
         after_color = bool(words) and words[-1] in lexicon.COLORS
         own = piece if piece.lower() == "can" and not after_color else _own_word(kind, value, piece)
         if kind == "color" and romance_noun and piece.lower() in _ROMANCE:

@@ -69,16 +69,20 @@ class AlignedLatents:
         return torch.cat([self._latents.normalised(index), maps])
 
 
+def make_head(config: AlignmentConfig, num_blocks: int, width: int, map_width: int) -> nn.Module:
+    """The small network that says the maps of a token; ``ValueError`` where there is no such block to read."""
+    if not 1 <= config.block <= num_blocks:
+        raise ValueError(f"alignment reads block {config.block}; the network has 1 to {num_blocks}")
+    return nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, map_width))
+
+
 class Alignment(nn.Module):
     """The head and its loss. It listens to the network that it is made for until that is gone."""
 
     def __init__(self, network: Transformer, config: AlignmentConfig, map_width: int) -> None:
         super().__init__()
-        num_blocks, width = network.config.num_blocks, network.config.width
-        if not 1 <= config.block <= num_blocks:
-            raise ValueError(f"alignment reads block {config.block}; the network has 1 to {num_blocks}")
         self.weight = config.weight
-        self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, map_width))
+        self.head = make_head(config, network.config.num_blocks, network.config.width, map_width)
         self._seen: Tensor | None = None
         network.blocks[config.block - 1].register_forward_hook(self._listen)
 

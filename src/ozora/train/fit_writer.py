@@ -17,7 +17,7 @@ from ozora.language.encoder import load_text_encoder
 from ozora.language.stored import StoredConfig, save_writer
 from ozora.language.vocabulary import Vocabulary, learn_vocabulary
 from ozora.language.writer import Writer, WriterConfig
-from ozora.train.alignment import AlignedLatents, make_truth
+from ozora.train.alignment import AlignedLatents, make_head, make_truth
 from ozora.train.checkpoint import Interruption, latest_checkpoint, load_checkpoint, save_checkpoint
 from ozora.train.config import WriterFit
 from ozora.train.metrics import Metrics
@@ -64,9 +64,8 @@ def fit_writer(fit: WriterFit, data: Path, out: Path, resume: bool = False) -> P
     # model
     writer, head = Writer(config.writer).to(device).train(), None
     if fit.alignment:
-        width, map_width = config.writer.width, examples.batch(0, 1).maps.shape[2]
-        layers = nn.LayerNorm(width), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, map_width)
-        head = nn.Sequential(*layers).to(device)
+        map_width = examples.batch(0, 1).maps.shape[2]
+        head = make_head(fit.alignment, config.writer.num_blocks, config.writer.width, map_width).to(device)
     optimizers = make_optimizers(writer, fit.optimizer, head)
     ema = Ema(writer, fit.optimizer.ema_decay)
 

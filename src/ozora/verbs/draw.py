@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import UseAppendAction, arg
 
+from ozora.terminal import one_line
 from ozora.verbs.making import make, take_order
 from ozora.verbs.options import USUAL, Drawing, Drawn, Prompt, option, parse_size
 
@@ -74,9 +75,11 @@ def _draw(
     for place in order.places.values():
         check_format(place, size, num_frames, fps)
     own_words = {} if prompt or "asked" not in order.recorded else {"asked": order.recorded["asked"]}
-    if expand:
+    if expand and prompt:  # what a file records is written out already
         from ozora.verbs.words import expanded
 
         longer = expanded(text, order.model, request.seed)
-        request, own_words = replace(request, prompt=longer), {"asked": text} if longer != text else {}
+        if longer != text:
+            print(one_line(f"the prompt in full: {longer}"), flush=True)
+            request, own_words = replace(request, prompt=longer), {"asked": text}
     make(order, lambda model: request, trimmed, **own_words)
