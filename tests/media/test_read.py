@@ -348,6 +348,16 @@ def test_budgets_from_the_header(clip, tmp_path, monkeypatch):
     assert read_clip(path, max_frames=9, max_pixels=3072, max_bytes=9 * 64 * 48 * 3).num_frames == 9
 
 
+def test_a_small_file_that_decodes_to_very_much_is_refused(tmp_path, monkeypatch):
+    """A still scene is thousands of times larger than its file, however small the frames that are kept of it."""
+    path = write_clip(Clip(np.full((40, 120, 160, 3), 90, np.uint8), 8.0), tmp_path / "a.mp4")
+    monkeypatch.setattr("ozora.media.read.MAX_EXPANSION", 100)
+    with pytest.raises(ValueError, match=r"MB decode to 2.3 MB of pixels; .* so cut it to 2.25 s, or make it"):
+        read_fitted(path, (16, 16), max_bytes=2**20)
+    assert read_fitted(path, (16, 16), max_bytes=2**20, seconds=0.5)[0].num_frames == 4
+    assert read_fitted(path, (16, 16))[0].num_frames == 40  # less than MAX_BYTES
+
+
 def test_a_time_stamp_in_the_far_future_is_refused(clip, tmp_path):
     """Nine frames that claim to last a day and a half."""
     stamps = [0, 1, 2, 3, 4, 5, 6, 7, 1_000_000]

@@ -33,6 +33,8 @@ MAX_PIXELS = 8192 * 8192
 MAX_BYTES = 2**30
 # Work, not memory: frames that are decoded and dropped cost time too. Half an hour of 1080p at 60 frames a second.
 MAX_DECODED_PIXELS = 2**38
+# What decodes to over a gigabyte, and to so many times the file's size, is a bomb or as empty as one: phones write 150.
+MAX_EXPANSION = 20_000
 MAX_PACKETS = 1_000_000
 
 
@@ -147,6 +149,7 @@ def _read(
         num_frames = 1 if source.kind in PICTURES else max(1, round(kept * rate))
         width, height = size or (source.width, source.height)
         _check_budget(path, source, num_frames, (width, height), start + kept, max_frames, max_bytes)
+        _check_expansion(path, os.fstat(file.fileno()).st_size, source, start + kept, max_bytes)
         pixels = np.empty((num_frames, height, width, 3), np.uint8)
         with closing(_decode(file, path, source.kind, max_pixels)) as frames:
             previous = None
@@ -185,6 +188,19 @@ def _check_budget(
         raise ValueError(
             f"{path}: {num_decoded:.0f} frames of {source.width}x{source.height} to decode; "
             f"at most {MAX_DECODED_PIXELS // (source.width * source.height)} of that size are, so keep fewer seconds"
+        )
+
+
+def _check_expansion(path: Path, file_bytes: int, source: Metadata, stop: float, max_bytes: int) -> None:
+    frame_bytes = source.width * source.height * 3
+    decoded = source.num_frames * min(1.0, stop / source.seconds) * frame_bytes
+    allowed = max(max_bytes, MAX_EXPANSION * file_bytes)
+    if decoded > allowed:
+        seconds = allowed // frame_bytes * source.seconds / source.num_frames
+        raise ValueError(
+            f"{path}: {file_bytes / 1e6:.2g} MB decode to {decoded / 1e6:.1f} MB of pixels; of so small a file at most "
+            f"{allowed / 1e6:.1f} MB are decoded, so cut it to {seconds:.3g} s, or make it smaller than "
+            f"{source.width}x{source.height}"
         )
 
 
