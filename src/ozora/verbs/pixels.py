@@ -1,5 +1,10 @@
-"""How is a model asked with pixels, from a shell: animate, extend, loop, connect, edit, fill?"""
+"""How is a model asked with pixels, from a shell: animate, extend, loop, connect, edit, fill?
 
+Every verb does the same three things: it takes an order, reads what it starts from, and asks the function of its own
+name in ``generate/ask.py`` with what was read, the prompt and its own few settings.
+"""
+
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,6 +16,15 @@ from ozora.verbs.sources import Source, find_file, read_config_of, read_source, 
 
 Seconds = Annotated[float | None, option("2", "FLOAT")]
 Bridge = Annotated[float | None, option("1", "FLOAT")]
+USAGE = {
+    "animate": "ozora animate PICTURE PROMPT",
+    "extend": "ozora extend CLIP PROMPT",
+    "loop": "ozora loop CLIP",
+    "connect": "ozora connect FIRST SECOND",
+    "edit": "ozora edit CLIP PROMPT",
+    "fill": "ozora fill CLIP PROMPT --box X,Y,W,H",
+}
+"""Those without PROMPT work without one."""
 
 
 def animate(
@@ -27,22 +41,12 @@ def animate(
         prompt: What the clip should show.
         seconds: How long the clip plays.
     """
-    from ozora.generate import ask
-
-    usage = "ozora animate PICTURE PROMPT"
-    order = _take("animate", prompt, drawing, fitting, picture, usage, seconds=seconds)
+    order, own = _take("animate", picture, prompt, drawing, fitting, seconds=(seconds, 2.0))
     config = read_config_of(order)
-    length, fps = order.settings.get("seconds", 2.0), order.settings.get("fps", config.default_fps)
-    config.geometry.delivered_frames(length, fps)  # refuses what neither can be
-    still = read_source(order, find_file(order, "picture", picture, usage), config, fps=fps, seconds=1 / fps)
-    _make(
-        order,
-        {"picture": still},
-        lambda model: ask.animate(
-            model, still.clip.slice(0, 1), order.settings["prompt"], length, fps, **order.options
-        ),
-        seconds=length,
-    )
+    fps = order.settings.get("fps", config.default_fps)
+    config.geometry.delivered_frames(own["seconds"], fps)  # refuses what neither can be
+    given = _read(order, "picture", picture, fps=fps, seconds=1 / fps)
+    _make(order, own, {"picture": replace(given, clip=given.clip.slice(0, 1))}, **own, fps=fps)
 
 
 def extend(
@@ -61,19 +65,9 @@ def extend(
         seconds: How much is added.
         direction: Forward after the end, backward before the beginning.
     """
-    from ozora.generate import ask
-
-    usage = "ozora extend CLIP PROMPT"
-    order = _take("extend", prompt, drawing, fitting, clip, usage, seconds=seconds, direction=direction)
-    given = read_source(order, find_file(order, "clip", clip, usage), read_config_of(order))
-    length, way = order.settings.get("seconds", 2.0), order.settings.get("direction", "forward")
-    _make(
-        order,
-        {"clip": given},
-        lambda model: ask.extend(model, given.clip, order.settings["prompt"], length, way, **order.options),
-        seconds=length,
-        direction=way,
-    )
+    asked = {"seconds": (seconds, 2.0), "direction": (direction, "forward")}
+    order, own = _take("extend", clip, prompt, drawing, fitting, **asked)
+    _make(order, own, {"clip": _read(order, "clip", clip)}, **own)
 
 
 def loop(
@@ -90,18 +84,8 @@ def loop(
         prompt: What the clip should show; it may be left out.
         seconds: How much is added.
     """
-    from ozora.generate import ask
-
-    usage = "ozora loop CLIP"
-    order = _take("loop", prompt, drawing, fitting, clip, seconds=seconds)
-    given = read_source(order, find_file(order, "clip", clip, usage), read_config_of(order))
-    length = order.settings.get("seconds", 1.0)
-    _make(
-        order,
-        {"clip": given},
-        lambda model: ask.loop(model, given.clip, order.settings.get("prompt", ""), length, **order.options),
-        seconds=length,
-    )
+    order, own = _take("loop", clip, prompt, drawing, fitting, seconds=(seconds, 1.0))
+    _make(order, own, {"clip": _read(order, "clip", clip)}, **own)
 
 
 def connect(
@@ -120,13 +104,9 @@ def connect(
         prompt: What the clip should show; it may be left out.
         seconds: How much is added between them.
     """
-    from ozora.generate import ask
-
-    usage = "ozora connect FIRST SECOND"
-    order = _take("connect", prompt, drawing, fitting, first, seconds=seconds)
-    config = read_config_of(order)
-    start = read_source(order, find_file(order, "first", first, usage), config)
-    end = read_source(order, find_file(order, "second", second, usage), config, like=start)
+    order, own = _take("connect", first, prompt, drawing, fitting, seconds=(seconds, 1.0))
+    start = _read(order, "first", first)
+    end = _read(order, "second", second, like=start)
     if start.size != end.size and "size" not in order.settings:
         suits = f"{start.clip.width}x{start.clip.height}"
         raise ValueError(f"{_sides(start)} and {_sides(end)} differ in size; --size {suits} fits both to one")
@@ -134,14 +114,7 @@ def connect(
     if is_unlike and "fps" not in order.settings:
         rates = f"{start.path.name} at {start.fps:.4g} fps and {end.path.name} at {end.fps:.4g}"
         raise ValueError(f"{rates} differ in rate; --fps {start.clip.fps:g} fits both to one")
-    length = order.settings.get("seconds", 1.0)
-    text = order.settings.get("prompt", "")
-    _make(
-        order,
-        {"first": start, "second": end},
-        lambda model: ask.connect(model, start.clip, end.clip, text, length, **order.options),
-        seconds=length,
-    )
+    _make(order, own, {"first": start, "second": end}, **own)
 
 
 def edit(
@@ -158,20 +131,12 @@ def edit(
         prompt: What the result should show.
         strength: How much may change: 0 leaves it as it is, 1 makes it anew.
     """
-    usage = "ozora edit CLIP PROMPT"
-    order = _take("edit", prompt, drawing, fitting, clip, usage, strength=strength)
-    degree = order.settings.get("strength", 0.6)
-    if not 0 <= degree <= 1:
-        raise ValueError(f"strength is {degree}; it must be from 0 (as it is) to 1 (all new), 0.6 for instance")
-    from ozora.generate import ask
-
-    given = read_source(order, find_file(order, "clip", clip, usage), read_config_of(order))
-    _make(
-        order,
-        {"clip": given},
-        lambda model: ask.edit(model, given.clip, order.settings["prompt"], degree, **order.options),
-        strength=degree,
-    )
+    order, own = _take("edit", clip, prompt, drawing, fitting, strength=(strength, 0.6))
+    if not 0 <= own["strength"] <= 1:
+        raise ValueError(
+            f"strength is {own['strength']}; it must be from 0 (as it is) to 1 (all new), 0.6 for instance"
+        )
+    _make(order, own, {"clip": _read(order, "clip", clip)}, **own)
 
 
 def fill(
@@ -194,65 +159,82 @@ def fill(
         start: The second from which it is remade.
         stop: The second until which it is remade.
     """
-    usage = "ozora fill CLIP PROMPT --box X,Y,W,H"
-    order = _take("fill", prompt, drawing, fitting, clip, usage, box=box, start=start, stop=stop)
+    asked = {"box": (box, None), "start": (start, None), "stop": (stop, None)}
+    order, own = _take("fill", clip, prompt, drawing, fitting, **asked)
     if mask is not None and box is not None:
         raise ValueError("a mask and a box are given; give one of them")
     is_masked = mask is not None or (box is None and "mask" in order.settings.get("sources", {}))
-    area = None if is_masked else order.settings.get("box")
-    span = order.settings.get("start"), order.settings.get("stop")
-    if not is_masked and area is None and span == (None, None):
+    if is_masked:
+        own["box"] = None
+    elif set(own.values()) == {None}:
         raise ValueError("nothing says what to remake; give --mask FILE, --box X,Y,W,H, or --from and --to seconds")
     import numpy as np
 
-    from ozora.generate import ask
+    from ozora.generate.ask import box_mask, span_mask
     from ozora.generate.fitting import fit_mask, read_mask
 
-    given = read_source(order, find_file(order, "clip", clip, usage), read_config_of(order))
-    files, region = {}, ask.box_mask(given.size, parse_box(area) if area is not None else (0, 0, *given.size))[None]
+    given = _read(order, "clip", clip)
+    whole = 0, 0, *given.size
+    files, region = {}, box_mask(given.size, whole if own["box"] is None else parse_box(own["box"]))[None]
     if is_masked:
-        files["mask"] = find_file(order, "mask", mask, usage)
+        files["mask"] = find_file(order, "mask", mask, USAGE["fill"])
         region = read_mask(files["mask"], given.size, given.clip.num_frames, given.clip.fps)
     region = fit_mask(region, given.clip.size, order.settings.get("fit", "crop"))
-    remade = np.where(ask.span_mask(given.clip, *span)[:, None, None], region, False)
+    remade = np.where(span_mask(given.clip, own["start"], own["stop"])[:, None, None], region, False)
     if not remade.any():
         raise ValueError("what is to be remade lies outside what is kept of the clip; --fit letterbox keeps all of it")
-    told = {"box": area, "start": span[0], "stop": span[1]}
-    _make(
-        order,
-        {"clip": given},
-        lambda model: ask.fill(model, given.clip, order.settings["prompt"], remade, **order.options),
-        files,
-        **{name: value for name, value in told.items() if value is not None},
-    )
+    _make(order, own, {"clip": given}, files, remade=remade)
 
 
 def _take(
     verb: str,
+    file: Path | None,
     prompt: str,
     drawing: Drawing,
     fitting: Fitting,
-    file: Path | None,
-    needs_prompt: str = "",
-    **asked: Any,
-) -> Order:
-    """The order for a verb that starts from files; ``needs_prompt`` is its usage where it does not work without."""
+    **asked: tuple[Any, Any],
+) -> tuple[Order, dict[str, Any]]:
+    """The order for a verb that starts from files, and the verb's own settings.
+
+    ``asked``: what was asked for each of these (None: nothing), and what holds where the file to be like says nothing.
+    """
     if file is None and drawing.like is None:
-        raise ValueError(f"no file is named; {needs_prompt or f'ozora {verb} --help says what it needs'}")
+        raise ValueError(f"no file is named; {USAGE[verb]}")
     stem = f"{file.stem if file else 'clip'} {verb}"
-    order = take_order(verb, prompt, drawing, ".mp4", fitting, stem, **asked)
-    if needs_prompt and not order.settings.get("prompt", "").strip():
-        raise ValueError(f"the prompt is empty; describe what should be seen: {needs_prompt}")
-    return order
+    told = {name: value for name, (value, _) in asked.items()}
+    order = take_order(verb, prompt, drawing, ".mp4", fitting, stem, **told)
+    if "PROMPT" in USAGE[verb] and not order.settings.get("prompt", "").strip():
+        raise ValueError(f"the prompt is empty; describe what should be seen: {USAGE[verb]}")
+    return order, {name: order.settings.get(name, usual) for name, (_, usual) in asked.items()}
+
+
+def _read(order: Order, name: str, path: Path | None, **how: Any) -> Source:
+    return read_source(order, find_file(order, name, path, USAGE[order.verb]), read_config_of(order), **how)
 
 
 def _make(
-    order: Order, sources: dict[str, Source], ask: Any, files: dict[str, Path] | None = None, **told: Any
+    order: Order,
+    own: dict[str, Any],
+    sources: dict[str, Source],
+    files: dict[str, Path] | None = None,
+    **arguments: Any,
 ) -> None:
+    """Ask with the sources' clips and ``arguments``; the file made carries ``own`` and what it was made from."""
+    from ozora.generate import ask
+
+    function = getattr(ask, order.verb)
+    clips, prompt = [given.clip for given in sources.values()], order.settings.get("prompt", "")
     paths = {name: given.path for name, given in sources.items()} | (files or {})
-    told |= {"verb": order.verb, "sources": record(paths), "fit": order.settings.get("fit", "crop")}
     said = "".join(f", {given.said}" for given in sources.values())
-    make(order, ask, lambda rendering: said, **told)
+    make(
+        order,
+        lambda model: function(model, *clips, prompt=prompt, **arguments, **order.options),
+        lambda rendering: said,
+        **{name: value for name, value in own.items() if value is not None},
+        verb=order.verb,
+        sources=record(paths),
+        fit=order.settings.get("fit", "crop"),
+    )
 
 
 def _sides(given: Source) -> str:
