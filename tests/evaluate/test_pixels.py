@@ -79,7 +79,7 @@ def test_a_stopped_evaluation_goes_on(two_cases, noisy_generator, tmp_path, monk
     bench = Bench(noisy_generator, two_cases, tmp_path, batch=1, steps=1)
 
     def request(generator, i):
-        return Request(two_cases[i].prompt, (32, 32), 0.5, 8.0, seed=i, **bench.options)
+        return Request(two_cases[i].prompt, (32, 32), 0.5, 8.0, **bench.options(two_cases[i]))
 
     first = bench.draw("short", request)
     drawn = []
@@ -94,7 +94,7 @@ def test_a_stopped_evaluation_goes_on(two_cases, noisy_generator, tmp_path, monk
     (shard,) = tmp_path.glob("clips-pixels/*/shard-00001.jsonl")
     shard.unlink()
     again = bench.draw("short", request)
-    assert [r.seed for r in drawn] == [1]
+    assert [r.seed for r in drawn] == [two_cases[1].seed]
     assert np.array_equal(again[0], first[0]) and not again[1].any()
     bench.draw("another", request)
     assert len(drawn) == 3

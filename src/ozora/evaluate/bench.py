@@ -64,10 +64,9 @@ class Bench:
         reader = ShardReader(folder)
         return [reader.clip(i).frames for i in range(len(cases))]
 
-    @property
-    def options(self) -> dict[str, Any]:
-        """What every request says of sampling."""
-        return {"steps": self.steps, "guidance": self.guidance}
+    def options(self, case: Case) -> dict[str, Any]:
+        """What every request of a case says of sampling."""
+        return {"seed": case.seed, "steps": self.steps, "guidance": self.guidance}
 
     def truth(self, i: int) -> Truth:
         """What the simulator shows in case i."""
@@ -100,7 +99,7 @@ class Bench:
 
         def request(generator: Generator, i: int) -> Request:
             case, clip = self.cases[i], self.truth(i).clip
-            return Request(case.prompt, clip.size, NUM_FRAMES / clip.fps, clip.fps, seed=case.seed, **self.options)
+            return Request(case.prompt, clip.size, NUM_FRAMES / clip.fps, clip.fps, **self.options(case))
 
         return self.draw("text to video", request)
 

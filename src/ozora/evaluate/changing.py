@@ -23,7 +23,7 @@ from ozora.generate.storyboard import Shot
 from ozora.generate.tasks import fill as fill_task
 
 STRENGTHS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-TUNED_STRENGTHS = (0.6, 0.7, 0.8, 0.9, 0.95)
+TUNED_STRENGTHS = (0.7, 0.8, 0.9)
 LEAST_SEEN = 0.75
 """Of the frames in which an object truly is: seen in fewer, it has no path."""
 MARGIN = 2
@@ -35,29 +35,33 @@ AGREEMENT = 0.999
 
 
 def edit(bench: Bench, tuning: Sequence[Case]) -> Tables:
-    """The prompt says another color. ``tuning`` are the cases on which the strength for that is chosen."""
+    """The prompt says another color. ``tuning`` are the cases on which the strength for that is chosen.
+
+    How far a clip goes with each strength is measured on the first half of the cases.
+    """
     truths = bench.simulated
+    half = max(2, len(truths) // 2)
     changed = bench.recolored
     distances: Sources = {}
     recolorings: Sources = {}
     tables: Tables = {}
     by_strength: dict[float, list[Frames]] = {}
     if bench.generator is not None:
-        by_strength = {s: _edited(bench, bench.cases, changed, s) for s in STRENGTHS}
+        by_strength = {s: _edited(bench, bench.cases[:half], changed, s) for s in STRENGTHS}
         distances["model"] = [np.concatenate(clips) for clips in zip(*by_strength.values())]
         other_colors = [recolored(case) for case in tuning]
         tuned = {s: _tuning_row(bench, tuning, other_colors, s) for s in TUNED_STRENGTHS}
         tables["Edit: strengths tried on other cases"] = {f"strength {s:g}": row for s, row in tuned.items()}
         strength = max(tuned, key=lambda s: (_value(tuned[s]["recolored on its path %"]), -s))
-        made = by_strength.get(strength) or _edited(bench, bench.cases, changed, strength)
+        made = _edited(bench, bench.cases, changed, strength)
         recolorings[f"model, strength {strength:g}"] = made
         bench.sheet("edit", [clip for pair in list(zip(truths, made))[:SHOWN] for clip in pair])
     recolorings["simulator, recolored"] = [truth_of(case).clip.frames for case in changed]
     recolorings["source as it is"] = truths
     if bench.generator is not None:
         recolorings["text to video"] = by_strength[1.0]  # all is forgotten
-        distances["reconstruction"] = [np.concatenate([r] * len(STRENGTHS)) for r in bench.reconstructed]
-    distances["source as it is"] = [np.concatenate([t] * len(STRENGTHS)) for t in truths]
+        distances["reconstruction"] = [np.concatenate([r] * len(STRENGTHS)) for r in bench.reconstructed[:half]]
+    distances["source as it is"] = [np.concatenate([t] * len(STRENGTHS)) for t in truths[:half]]
 
     def judge_distance(i: int, frames: Frames) -> Scores:
         clips = np.split(frames, len(STRENGTHS))
@@ -87,8 +91,7 @@ def fill(bench: Bench) -> Tables:
                 bench.truth(i).clip,
                 bench.cases[i].prompt,
                 masks[i],
-                seed=bench.cases[i].seed,
-                **bench.options,
+                **bench.options(bench.cases[i]),
             ),
         )
         sources["reconstruction"] = [_pasted(t, r, m) for t, r, m in zip(truths, bench.reconstructed, masks)]
@@ -130,12 +133,12 @@ def storyboard(bench: Bench) -> Tables:
                 Shot(bench.cases[i].prompt, 0.0, SHOT_SECONDS),
                 Shot(changed[i].prompt, SHOT_SECONDS, SHOT_SECONDS),
             )
-            seed = bench.cases[i].seed
-            return ask.storyboard(generator.model, shots, size=(64, 64), fps=8.0, seed=seed, **bench.options)
+            options = bench.options(bench.cases[i])
+            return ask.storyboard(generator.model, shots, size=(64, 64), fps=8.0, **options)
 
         def second(generator: Generator, i: int) -> Request:
             case = changed[i]
-            return Request(case.prompt, (64, 64), NUM_FRAMES / 8, 8.0, seed=case.seed, **bench.options)
+            return Request(case.prompt, (64, 64), NUM_FRAMES / 8, 8.0, **bench.options(case))
 
         sources["model"] = bench.draw("storyboard", scripted)
         firsts = [frames[:num] for frames in bench.from_text]
@@ -167,7 +170,8 @@ def company(bench: Bench) -> Tables:
     generator, count = bench.generator, min(4, len(bench.cases))
     requests = []
     for i in range(count):
-        clip, prompt, options = bench.truth(i).clip, bench.cases[i].prompt, {"seed": i, **bench.options}
+        clip, prompt = bench.truth(i).clip, bench.cases[i].prompt
+        options = bench.options(bench.cases[i]) | {"seed": i}
         requests += [
             ask.animate(generator.model, clip.slice(0, 1), prompt, NUM_FRAMES / 8, 8.0, **options),
             ask.extend(generator.model, clip.slice(0, 9), prompt, 1.0, **options),
@@ -191,8 +195,7 @@ def _edited(bench: Bench, cases: Sequence[Case], changed: Sequence[Case], streng
             truth_of(cases[i]).clip,
             changed[i].prompt,
             strength,
-            seed=cases[i].seed,
-            **bench.options,
+            **bench.options(cases[i]),
         ),
         cases,
     )

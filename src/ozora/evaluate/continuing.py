@@ -5,9 +5,11 @@ through the autoencoder), and whose last rows are what a trivial answer gets.
 """
 
 from collections import Counter
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
+from jaxtyping import Float
 
 from ozora.clip import Clip
 from ozora.evaluate.bench import Bench
@@ -73,8 +75,7 @@ def extend_forward(bench: Bench) -> Tables:
                 bench.truth(i).clip.slice(0, NUM_GIVEN),
                 bench.cases[i].prompt,
                 (NUM_FRAMES - NUM_GIVEN) / 8,
-                seed=bench.cases[i].seed,
-                **bench.options,
+                **bench.options(bench.cases[i]),
             ),
         )
         sources["reconstruction"] = [_joined(t[:NUM_GIVEN], r[NUM_GIVEN:]) for t, r in zip(truths, bench.reconstructed)]
@@ -152,8 +153,7 @@ def loop(bench: Bench) -> Tables:
                 bench.truth(i).clip,
                 "",
                 NUM_BRIDGE / 8,
-                seed=bench.cases[i].seed,
-                **bench.options,
+                **bench.options(bench.cases[i]),
             ),
         )
     sources["frozen clip"] = [_joined(t, np.repeat(t[-1:], NUM_BRIDGE, axis=0)) for t in truths]
@@ -195,8 +195,7 @@ def connect(bench: Bench) -> Tables:
                 Clip(others[i], 8.0),
                 "",
                 NUM_BRIDGE / 8,
-                seed=bench.cases[i].seed,
-                **bench.options,
+                **bench.options(bench.cases[i]),
             ),
         )
     bridges["frozen clip"] = [np.repeat(a[-1:], NUM_BRIDGE, axis=0) for a in truths]
@@ -237,7 +236,7 @@ def physics(bench: Bench) -> Tables:
 def _physics_rows(bench: Bench, num_given: int) -> Rows:
     sources: Sources = {}
     if bench.generator is not None:
-        sources["model"] = _animated(bench) if num_given == 1 else _from_five(bench)
+        sources["model"] = _animated(bench) if num_given == 1 else from_five(bench)
         sources["reconstruction"] = bench.reconstructed
     sources["simulator as it is read"] = bench.simulated
     if bench.generator is not None:
@@ -256,13 +255,10 @@ def _physics_rows(bench: Bench, num_given: int) -> Rows:
     return rows
 
 
-def _physics_scores(bench: Bench, i: int, places: np.ndarray, num_given: int) -> Scores:
-    truth = bench.truth(i)
-    side = min(truth.clip.size)
-    error, found = trajectory_error(places[num_given:], truth.centers[num_given:], side)
-    last = slice(NUM_FRAMES - NUM_LAST, None)
+def _physics_scores(bench: Bench, i: int, places: Float[np.ndarray, "t k 2"], num_given: int) -> Scores:
+    error, found = off_path(bench, i, places, num_given)
     try:
-        late = trajectory_error(places[last], truth.centers[last], side)[0]
+        late = off_path(bench, i, places, NUM_FRAMES - NUM_LAST)[0]
     except ValueError:  # nothing is in view at the end
         late = None
     return {
@@ -270,6 +266,12 @@ def _physics_scores(bench: Bench, i: int, places: np.ndarray, num_given: int) ->
         "in the last half second": None if late is None else 100 * late,
         "places found %": found,
     }
+
+
+def off_path(bench: Bench, i: int, places: Float[np.ndarray, "t k 2"], start: int) -> tuple[float, float]:
+    """``trajectory_error`` of what is seen in case i, from frame ``start`` on."""
+    truth = bench.truth(i)
+    return trajectory_error(places[start:], truth.centers[start:], min(truth.clip.size))
 
 
 def _animated(bench: Bench) -> list[Frames]:
@@ -281,13 +283,13 @@ def _animated(bench: Bench) -> list[Frames]:
             bench.cases[i].prompt,
             NUM_FRAMES / 8,
             8.0,
-            seed=bench.cases[i].seed,
-            **bench.options,
+            **bench.options(bench.cases[i]),
         ),
     )
 
 
-def _from_five(bench: Bench) -> list[Frames]:
+def from_five(bench: Bench) -> list[Frames]:
+    """What the model makes of each case's first five frames and its prompt."""
     return bench.draw(
         "five frames",
         lambda generator, i: ask.extend(
@@ -295,8 +297,7 @@ def _from_five(bench: Bench) -> list[Frames]:
             bench.truth(i).clip.slice(0, NUM_PHYSICS),
             bench.cases[i].prompt,
             (NUM_FRAMES - NUM_PHYSICS) / 8,
-            seed=bench.cases[i].seed,
-            **bench.options,
+            **bench.options(bench.cases[i]),
         ),
     )
 
@@ -310,8 +311,7 @@ def _backward(bench: Bench, number: int) -> list[Frames]:
             bench.cases[i].prompt,
             NUM_GIVEN / 8,
             "backward",
-            seed=bench.cases[i].seed + 1_000_000 * number,
-            **bench.options,
+            **bench.options(replace(bench.cases[i], seed=bench.cases[i].seed + 1_000_000 * number)),
         ),
     )
 

@@ -102,7 +102,8 @@ def drift(bench: Bench) -> Tables:
     if bench.generator is not None:
 
         def request(generator: Generator, i: int) -> Request:
-            return Request(bench.cases[i].prompt, (64, 64), SECONDS, FPS, seed=bench.cases[i].seed, **bench.options)
+            case = bench.cases[i]
+            return Request(case.prompt, (64, 64), SECONDS, FPS, **bench.options(case))
 
         sources["model"] = bench.draw("a minute", request)
         bench.sheet("minute", sources["model"][:4])

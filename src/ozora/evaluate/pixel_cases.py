@@ -80,6 +80,11 @@ def pixel_cases(num: int, start: int = 0, cache: Path | None = None) -> list[Cas
     return cases
 
 
+def num_minutes(num_clips: int) -> int:
+    """How many cases are drawn for a minute, where ``num_clips`` are for all else: one is as much work as thirty."""
+    return max(2, num_clips // 8)
+
+
 def _case(index: int) -> Case:
     families = PERPETUAL_FAMILIES if DRIFT_START <= index < PHYSICS_START else MOVING_FAMILIES
     at_join = index < PHYSICS_START

@@ -1,6 +1,6 @@
 """Does a model use the pixels that it is given? Every way of asking with pixels, measured beside trivial answers.
 
-64 held-out cases a section (a quarter of them for the minute), each table with the model, what it can reach at best,
+64 held-out cases a section (an eighth of them for the minute), each table with the model, what it can reach at best,
 and controls: a frozen clip, a repeated clip, and what the model makes of the same prompt without pixels.
 """
 
@@ -16,7 +16,7 @@ from ozora.evaluate.bench import Bench
 from ozora.evaluate.cases import Case, cases_hash
 from ozora.evaluate.measures import markdown_measures, terminal_measures
 from ozora.evaluate.parts import plain_rows, write_text
-from ozora.evaluate.pixel_cases import DRIFT_START, PHYSICS_START, TUNING_START, pixel_cases
+from ozora.evaluate.pixel_cases import DRIFT_START, PHYSICS_START, TUNING_START, num_minutes, pixel_cases
 from ozora.evaluate.tables import Rows
 from ozora.generate.generator import Generator
 
@@ -86,7 +86,7 @@ def evaluate_pixels(
             "fill": lambda: changing.fill(asked),
             "storyboard": lambda: changing.storyboard(asked),
             "company": lambda: changing.company(asked),
-            "minute": lambda: drift.drift(bench(cases("minute", max(2, num_clips // 4), DRIFT_START), batch // 4 or 1)),
+            "minute": lambda: drift.drift(bench(cases("minute", num_minutes(num_clips), DRIFT_START), batch // 4 or 1)),
         }
         for section in sections:
             tables = measure[section]()

@@ -262,7 +262,7 @@ def _strips(
     guidance: float | None,
 ) -> dict[str, list[dict]]:
     """The strips of a part that does not write its own."""
-    from ozora.evaluate.pixel_cases import DRIFT_START, pixel_cases
+    from ozora.evaluate.pixel_cases import DRIFT_START, num_minutes, pixel_cases
     from ozora.evaluate.shown import pixel_strips, prompt_strips
     from ozora.evaluate.suite import clips_folder, generated
 
@@ -277,7 +277,7 @@ def _strips(
 
         return {name: prompt_strips(name, cases, drawn if generator else None, loaded, out)}
     asked = pixel_cases(num, 0, out / "cases-pixels-asked.json")
-    slow = pixel_cases(max(2, num // 4), DRIFT_START, out / "cases-pixels-minute.json")
+    slow = pixel_cases(num_minutes(num), DRIFT_START, out / "cases-pixels-minute.json")
     return pixel_strips(
         Bench(generator, asked, out, PIXEL_BATCH, steps, guidance),
         Bench(generator, slow, out, PIXEL_BATCH // 4, steps, guidance),

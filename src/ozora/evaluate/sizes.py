@@ -146,7 +146,7 @@ def _clips(bench: Bench, word: str) -> dict[str, list[Frames]]:
 
     def request(generator: Generator, i: int) -> Request:
         case, clip = bench.cases[i], bench.truth(i).clip
-        return Request(case.prompt, clip.size, NUM_FRAMES / clip.fps, clip.fps, seed=case.seed, **bench.options)
+        return Request(case.prompt, clip.size, NUM_FRAMES / clip.fps, clip.fps, **bench.options(case))
 
     if bench.generator is None:
         return {"simulator": bench.simulated}

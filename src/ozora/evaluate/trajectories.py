@@ -10,13 +10,13 @@ import numpy as np
 
 from ozora.evaluate.bench import Bench
 from ozora.evaluate.broken import Sources, shuffled
+from ozora.evaluate.continuing import from_five, off_path
 from ozora.evaluate.measures import Scores, summarize
-from ozora.evaluate.physics_error import constant_velocity, nothing_moves, seen_places, trajectory_error
-from ozora.evaluate.pixel_cases import NUM_FRAMES, NUM_PHYSICS
+from ozora.evaluate.physics_error import constant_velocity, nothing_moves, seen_places
+from ozora.evaluate.pixel_cases import NUM_PHYSICS
 from ozora.evaluate.ranking import Judged
 from ozora.evaluate.tables import Rows, Share
 from ozora.evaluate.verdicts import Metric
-from ozora.generate import ask
 
 GUESSES = {"nothing moves": nothing_moves, "constant velocity": constant_velocity}
 FLOOR = "simulator"
@@ -45,7 +45,7 @@ def _split_rows(bench: Bench, split: str) -> tuple[Rows, Rows]:
     """Distances and places found, and distances by the simulator's mean one."""
     sources: Sources = {FLOOR: bench.simulated}
     if bench.generator is not None:
-        sources = {"model": _continued(bench), "reconstruction": bench.reconstructed, **sources}
+        sources = {"model": from_five(bench), "reconstruction": bench.reconstructed, **sources}
     sources["shuffled frames"] = [
         np.concatenate([frames[:NUM_PHYSICS], shuffled(case, frames[NUM_PHYSICS:])])
         for case, frames in zip(bench.cases, bench.simulated, strict=True)
@@ -53,7 +53,9 @@ def _split_rows(bench: Bench, split: str) -> tuple[Rows, Rows]:
     places = {name: [seen_places(f, bench.colors(i)) for i, f in enumerate(clips)] for name, clips in sources.items()}
     for name, guess in GUESSES.items():
         places[name] = [guess(bench.truth(i).centers, NUM_PHYSICS) for i in range(len(bench.cases))]
-    errors = {name: [_error(bench, i, at) for i, at in enumerate(found)] for name, found in places.items()}
+    errors = {
+        name: [off_path(bench, i, at, NUM_PHYSICS) for i, at in enumerate(found)] for name, found in places.items()
+    }
     floor = float(np.mean([error for error, _ in errors[FLOOR]]))
     off: dict[str, dict[str, Share | None]] = {}
     times: dict[str, dict[str, Share | None]] = {}
@@ -62,22 +64,3 @@ def _split_rows(bench: Bench, split: str) -> tuple[Rows, Rows]:
         off[name] = summarize(scores)
         times[name] = summarize([{f"{split} / floor": error / floor} for error, _ in pairs])
     return off, times
-
-
-def _error(bench: Bench, i: int, places: np.ndarray) -> tuple[float, float]:
-    truth = bench.truth(i)
-    return trajectory_error(places[NUM_PHYSICS:], truth.centers[NUM_PHYSICS:], min(truth.clip.size))
-
-
-def _continued(bench: Bench) -> list:
-    return bench.draw(
-        "five frames",
-        lambda generator, i: ask.extend(
-            generator.model,
-            bench.truth(i).clip.slice(0, NUM_PHYSICS),
-            bench.cases[i].prompt,
-            (NUM_FRAMES - NUM_PHYSICS) / 8,
-            seed=bench.cases[i].seed,
-            **bench.options,
-        ),
-    )
