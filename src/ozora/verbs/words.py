@@ -128,7 +128,7 @@ def expand(
         seed: Chooses what is added.
     """
     expansion = _expansion(prompt, seed, writing)
-    for reason in expansion.refused if writing.by else ():
+    for reason in dict.fromkeys(expansion.refused) if writing.by else ():
         say("warning", f"not taken: {reason}")
     print(one_line(expansion.text))
 
