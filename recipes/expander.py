@@ -35,7 +35,7 @@ def recipe() -> TrainConfig:
         card=CARD,
     )
     mix = replace(WorldMix.mini(), num_frames=((17, 0.34), (1, 0.66)))
-    return TrainConfig("expander", (fit,), world=WorldConfig(15616, mix, seed=1))
+    return TrainConfig("expander", (fit,), world=WorldConfig(26112, mix, seed=1))
 
 
 def debug() -> TrainConfig:
