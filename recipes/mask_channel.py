@@ -10,11 +10,15 @@ channel cannot say (given in part) is left out. The yardstick is the loss on wha
 saw, for the masks of five tasks; and how much lower it is than if nothing were given, which is what the network makes
 of pixels. RUNS/mask-channel.md is the table; called again, it goes on with the arms that are not done.
 
+From nothing, a network learns late what pixels are for; ``--init-from MODEL`` has both arms go on from trained weights
+instead. Those know noise levels already, so the mask channel starts behind: what counts is whether it catches up.
+
 DATA holds the clips of ``recipes/mini.py``; their latents are kept in RUNS/cache. Hardware: one core. Time: 600 rows of
 the small network take 5 minutes on a quiet core, so two arms of two seeds 20.
 """
 
 import json
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -93,6 +97,16 @@ class Result:
     seconds_a_row: float
 
 
+def begin(arm: str, config: TransformerConfig, start: Transformer | None) -> nn.Module:
+    """An arm's network, from nothing or from the weights of ``start``; what those do not have is zero."""
+    network = ARMS[arm](config)
+    if start is not None:
+        inner = network.network if isinstance(network, MaskChannel) else network
+        for own, given in zip(inner.state_dict().values(), start.state_dict().values(), strict=True):
+            own.zero_()[tuple(map(slice, given.shape))] = given
+    return network
+
+
 def whole_mask(grid: tuple[int, int, int], generator: Generator) -> Float[Tensor, "t h w"]:
     """A mask of training in which every cell is given or not."""
     return (random_canvas_mask(grid, generator) >= 0.97).float()
@@ -146,15 +160,22 @@ def training_step(network: nn.Module, row: Row, generator: Generator, fit: Trans
 
 
 def run_arm(
-    arm: str, seed: int, rows: int, fit: TransformerFit, dataset: Dataset, held_out: Mapping[str, list[Row]], out: Path
+    arm: str,
+    seed: int,
+    rows: int,
+    fit: TransformerFit,
+    dataset: Dataset,
+    held_out: Mapping[str, list[Row]],
+    out: Path,
+    start: Transformer | None = None,
 ) -> Result:
     """Fit one arm with one seed and measure it, or read what was measured."""
-    kept = out / f"mask-channel-{arm.replace(' ', '-')}-{rows}-{seed}.json"
+    kept = out / f"mask-channel-{arm.replace(' ', '-')}{'-on' if start else ''}-{rows}-{seed}.json"
     if not kept.is_file():
         run = replace(fit.run, num_steps=rows, seed=seed)
         fit = replace(fit, run=run, optimizer=replace(fit.optimizer, warm_up_steps=min(100, rows // 4)))
         torch.manual_seed(seed)
-        network = ARMS[arm](fit.network).train()
+        network = begin(arm, fit.network, start).train()
         optimizers, ema = make_optimizers(network, fit.optimizer), Ema(network, fit.optimizer.ema_decay)
         packer = RowPacker(
             Dataset(dataset.latents, dataset.captions, dataset.geometry, whole_mask, fit.mixture, seed, fit.row_tokens),
@@ -171,14 +192,16 @@ def run_arm(
             if (step + 1) % 50 == 0:
                 print(f"{arm}, seed {seed}: {step + 1}/{rows}, loss {loss.mean.item():.3f}", flush=True)
         network.load_state_dict(ema.weights)
-        network.eval()
-        result = Result(
-            {task: held_out_loss(network, asked) for task, asked in held_out.items()},
-            {task: held_out_loss(network, asked, blind=True) for task, asked in held_out.items()},
-            float(np.median(seconds)),
-        )
+        result = measure(network, held_out, float(np.median(seconds)))
         kept.write_text(json.dumps(asdict(result)) + "\n", encoding="utf-8")
     return Result(**json.loads(kept.read_text(encoding="utf-8")))
+
+
+def measure(network: nn.Module, held_out: Mapping[str, list[Row]], seconds_a_row: float = math.nan) -> Result:
+    """The loss for every task, seeing what is given and not."""
+    network.eval()
+    seen, blind = ({t: held_out_loss(network, rows, hides) for t, rows in held_out.items()} for hides in (False, True))
+    return Result(seen, blind, seconds_a_row)
 
 
 def table(results: Mapping[str, Sequence[Result]], rows: int) -> str:
@@ -196,25 +219,31 @@ def table(results: Mapping[str, Sequence[Result]], rows: int) -> str:
     return "\n".join([*lines, ""])
 
 
-def main(out: Positional[Path], data: Path, rows: int = 600, seeds: int = 2) -> None:
-    """Run both arms and print their table. ``data`` holds the clips of recipes/mini.py."""
+def main(out: Positional[Path], data: Path, rows: int = 600, seeds: int = 2, init_from: str | None = None) -> None:
+    """Run both arms and print their table. ``data`` holds the clips of recipes/mini.py.
+
+    ``init_from`` is a model that both arms go on from; it has a row of its own, as it was.
+    """
     config = load_recipe(str(Path(__file__).with_name("mini.py")))
     fit, world = config.fits[-1], config.world
     assert isinstance(fit, TransformerFit) and world is not None
     torch.set_num_threads(1)
     model, encoder = load_folder(find_model("mini")), load_text_encoder(fit.text_encoder)
     widths = {"patch_width": model.geometry.patch_width, "text_width": encoder.width}
-    fit = replace(fit, network=replace(NETWORK, **widths), init_from=None, alignment=None)
+    start = load_folder(find_model(init_from)).transformer if init_from else None
+    network = start.config if start else replace(NETWORK, **widths)
+    fit = replace(fit, network=network, init_from=None, alignment=None)
     device = torch.device("cpu")
     reader = build_held_out(out / "held-out" / "data", world.mix, workers=1)
     seen = open_dataset(replace(fit, split=SPLIT), reader, model, encoder, out / "held-out", device)
     held_out = {task: held_out_rows(seen, task) for task in TASKS}
     dataset = open_dataset(fit, ShardReader(data), model, encoder, out, device)
-    results: dict[str, list[Result]] = {arm: [] for arm in ARMS}
+    results: dict[str, list[Result]] = {} if start is None else {"as it was": [measure(start, held_out)]}
+    results |= {arm: [] for arm in ARMS}
     for seed in range(seeds):  # every arm once before one has a second seed
         for arm in ARMS:
-            results[arm].append(run_arm(arm, seed, rows, fit, dataset, held_out, out))
-            (out / "mask-channel.md").write_text(table(results, rows), encoding="utf-8")
+            results[arm].append(run_arm(arm, seed, rows, fit, dataset, held_out, out, start))
+            (out / f"mask-channel{'-on' if start else ''}.md").write_text(table(results, rows), encoding="utf-8")
     print(table(results, rows))
 
 

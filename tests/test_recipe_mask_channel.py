@@ -76,6 +76,19 @@ def test_the_held_out_rows_of_all_tasks_differ_in_what_is_given_alone(dataset):
         assert set(row.known.unique().tolist()) == {0.0, 1.0}
 
 
+def test_both_arms_go_on_from_the_same_weights():
+    """Before the first step the mask channel answers as the start does when it is told one level for all."""
+    torch.manual_seed(0)
+    start, layout = recipe.Transformer(TINY), layout_of(3, 2)
+    for parameter in start.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    patches, sigma = torch.randn(5, 16), torch.tensor([0.0, 0.5, 0.5, 0.9, 0.0])
+    levels, channel = (recipe.begin(arm, TINY, start) for arm in ("noise levels", "mask channel"))
+    assert torch.equal(levels(patches, sigma, layout), start(patches, sigma, layout))
+    level = recipe.level_of_segments(sigma, layout)
+    assert torch.allclose(channel(patches, sigma, layout), start(patches, level, layout), atol=1e-6)
+
+
 def test_an_arm_is_measured_once_and_told_apart_by_the_table(dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(recipe, "CLIPS_A_ROW", 4)
     fit = TransformerFit(RunConfig(2), network=TINY, row_tokens=160, mixture=replace(dataset.mixture, jitter=0.0))
