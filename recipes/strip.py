@@ -47,7 +47,7 @@ def verbs(generator: Generator) -> dict[str, list[Row]]:
     stills = generator.render([Request("a red ball and a blue cube", seconds=1 / 8, seed=i) for i in range(COLUMNS)])
     ball, cube = drawn
     green = "a green ball rolls to the right on a grey floor"
-    box = np.repeat(ask.box_mask(ball.size, (16, 32, 32, 32))[None], ball.num_frames, axis=0)
+    box = np.repeat(ask.box_mask(ball.size, (16, 16, 32, 48))[None], ball.num_frames, axis=0)
     span = np.repeat(ask.span_mask(ball, 0.625, 1.625)[:, None, None], 64, axis=1).repeat(64, axis=2)
     shots = [Shot(BALL, 0, 2), Shot("a blue ball rolls to the right on a grey floor", 2, 2)]
     made = generator.render(
