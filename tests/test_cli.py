@@ -111,16 +111,22 @@ def test_a_prompt_may_change_on_the_way(run):
 
 
 def test_an_expanded_prompt_keeps_the_words_it_comes_from(run, monkeypatch):
-    words = SimpleNamespace(expanded=lambda prompt, model, seed: f"{prompt} on a grey floor, take {seed}")
-    monkeypatch.setitem(sys.modules, "ozora.verbs.words", words)
-    asked = ["generate", "a ball", "--expand", "--model", "MODEL", *QUICK, "--seed", "3"]
-    status, out, _ = run(*asked)
-    assert status == 0 and out[0] == "the prompt in full: a ball on a grey floor, take 3" and len(out) == 2
-    expected = {"prompt": "a ball on a grey floor, take 3", "asked": "a ball"}
-    assert read_settings(Path("a-ball-3.mp4")).items() >= expected.items()
-    for again in ((), ("--expand",)):  # it is in full already
-        assert run("generate", "--like", "a-ball-3.mp4", "--out", "again.mp4", *again)[0] == 0
-        assert Path("again.mp4").read_bytes() == Path("a-ball-3.mp4").read_bytes()
+    def expanded(prompt, model, seed, always):
+        return f"{prompt} on a grey floor, take {seed}" if always or "orb" in prompt else prompt
+
+    monkeypatch.setitem(sys.modules, "ozora.verbs.words", SimpleNamespace(expanded=expanded))
+    status, out, _ = run("generate", "an orb", "--model", "MODEL", *QUICK, "--seed", "3", "--out", "orb.mp4")
+    assert status == 0 and out[0] == "the prompt in full: an orb on a grey floor, take 3" and len(out) == 2
+    expected = {"prompt": "an orb on a grey floor, take 3", "asked": "an orb"}
+    assert read_settings(Path("orb.mp4")).items() >= expected.items()
+    assert run("generate", "--like", "orb.mp4", "--out", "again.mp4")[0] == 0  # it is in full already
+    assert Path("again.mp4").read_bytes() == Path("orb.mp4").read_bytes()
+    asked = {"an orb": ["--as-written"], "a ball": [], "a ball on a grey floor, take 0": ["--expand"]}
+    for number, (prompt, words) in enumerate(asked.items()):
+        words = [prompt.partition(" on")[0], *words, "--out", f"{number}.gif"]
+        assert run("generate", *words, "--model", "MODEL", *QUICK)[0] == 0
+        settings = read_settings(Path(f"{number}.gif"))
+        assert settings["prompt"] == prompt and settings.get("asked") == ("a ball" if "--expand" in words else None)
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".gif"])

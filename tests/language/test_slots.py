@@ -3,7 +3,7 @@
 import pytest
 
 from ozora.language import lexicon
-from ozora.language.slots import Thing, contradictions, lost, plain, read_text
+from ozora.language.slots import Thing, contradictions, is_plain, lost, plain, read_text
 from ozora.world import wording
 from ozora.world.scene import COLORS, SHAPES
 
@@ -97,3 +97,10 @@ def test_plain_keeps_what_it_does_not_know():
     assert plain("A violet globe dangles.") == "A purple ball swings."
     assert plain("ein roter Ball fällt auf den Boden") == "a red ball falls on the floor"
     assert plain("an emerald crate") == "a green cube" and plain("a amber orb") == "an orange ball"
+
+
+def test_a_prompt_is_in_the_captions_words_or_in_others():
+    for text in ("A red ball  falls.", "a blue cube slides to the left", "a sand-coloured surface", "a giraffe"):
+        assert is_plain(text), text
+    for text in ("a crimson ball falls", "ein roter Ball fällt", "a yelow ball falls", "a red ball plummets"):
+        assert not is_plain(text), text

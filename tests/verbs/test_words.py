@@ -10,6 +10,7 @@ import torch
 
 from ozora.clip import Clip
 from ozora.media.write import write_clip
+from ozora.verbs.words import expanded
 
 NOBODY = "http://127.0.0.1:9/v1"
 FULL = "A red ball falls on a grey floor under a pale sky and bounces three times. The camera pans left."
@@ -110,11 +111,15 @@ def test_an_endpoint_that_is_down_is_one_line_and_nothing_is_written(ask, clips,
     assert "not taken: " in err[0] and "does not answer" in err[0]
 
 
-def test_a_prompt_is_written_out_by_seed(ask):
+def test_a_prompt_is_written_out_by_seed(ask, writing_folder, model_folder):
     status, (text,), err = ask("expand", "ein roter Ball fällt", "--model", "TINY", "--seed", "1")
     assert (status, err) == (0, []) and text.startswith("A red ball falls.") and text.endswith("does not move.")
     assert ask("expand", "ein roter Ball fällt", "--model", "TINY", "--seed", "1")[1] == [text]
     assert ask("expand", FULL, "--model", "TINY")[1] == [FULL]
+    tiny = str(writing_folder)
+    assert expanded("a crimson orb falls", tiny, always=False).startswith("A red ball falls.")
+    assert expanded("a red ball falls", tiny, always=False) == "a red ball falls"
+    assert expanded("a crimson orb falls", model_folder, always=False) == "a crimson orb falls"  # it has no expander
 
 
 def test_what_cannot_be_done_is_refused_in_one_line(ask, clips, refused, writing_folder):

@@ -191,6 +191,11 @@ def plain(prompt: str) -> str:
     return re.sub(r"\s+([.,;:!?])", r"\1", text)
 
 
+def is_plain(prompt: str) -> bool:
+    """Whether the prompt is in the captions' own words already, but for what no table knows."""
+    return plain(prompt).casefold().split() == prompt.casefold().split()
+
+
 @cache
 def meaning(word: str) -> tuple[str, str]:
     """(kind, value) of one lower-case word: ("color", "red"), ("stop", ""), ("other", "") for what no table knows."""
@@ -239,9 +244,10 @@ def _forms(noun: str) -> Iterator[str]:
 _TABLE = _table()
 _DIALECT_WORDS = """
 red orange yellow green cyan blue purple pink ball sphere cube box block cylinder cone capsule pill ellipsoid egg small
-little large big medium-sized grey beige dark pale light checkered left right wall ramp table belt conveyor rod patch
-beam falls drops plunges bounces rolls slides glides swings hits strikes bumps touches reaches topples tips breaks
-shatters vanishes disappears shrinks rides circles orbits stops leaves enters rests still stays
+little large big medium-sized grey beige sand-coloured dark pale light checkered surface knocked pushed left right wall
+ramp table belt conveyor rod patch beam falls drops plunges bounces rolls slides glides swings hits strikes bumps
+touches reaches topples tips breaks shatters vanishes disappears shrinks rides circles orbits stops leaves enters rests
+still stays
 """
 _ROMANCE_WORDS = """
 roja rojo rojas rojos amarillo amarilla verde azul naranja anaranjado anaranjada morado morada rosa cian pelota bola

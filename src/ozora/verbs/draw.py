@@ -1,7 +1,7 @@
 """How does a sentence become a clip or a picture, from a shell?"""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import UseAppendAction, arg
 
@@ -22,6 +22,7 @@ def generate(
         arg(metavar="SECOND PROMPT", help_behavior_hint="(default: nothing, may be repeated)"),
     ] = (),
     expand: bool = False,
+    as_written: bool = False,
     drawing: Drawn = USUAL,
 ) -> None:
     """Turn a sentence into a clip.
@@ -31,10 +32,14 @@ def generate(
         seconds: How long the clip plays.
         fps: Frames per second.
         then: From this second on, what it should show instead.
-        expand: Let the model's expander write the prompt out as its captions would.
+        expand: Let the model's expander write the prompt out as its captions would, even one in their own words.
+        as_written: Draw the prompt as it is, even one in words that the captions never use.
     """
+    if expand and as_written:
+        raise ValueError("expand and as_written are both asked for; give one of them")
     script = [list(line) for line in then] or None
-    _draw(prompt, drawing, ".mp4", expand=expand, seconds=seconds, fps=fps, script=script)
+    writing = "always" if expand else "never" if as_written else "where it helps"
+    _draw(prompt, drawing, ".mp4", expand=writing, seconds=seconds, fps=fps, script=script)
 
 
 def picture(prompt: Prompt = "", drawing: Drawn = USUAL) -> None:
@@ -54,7 +59,12 @@ def trimmed(rendering: "Rendering") -> str:
 
 
 def _draw(
-    prompt: str, drawing: Drawing, suffix: str, one_frame: bool = False, expand: bool = False, **asked: Any
+    prompt: str,
+    drawing: Drawing,
+    suffix: str,
+    one_frame: bool = False,
+    expand: Literal["always", "where it helps", "never"] = "never",
+    **asked: Any,
 ) -> None:
     order = take_order("picture" if one_frame else "generate", prompt, drawing, suffix, **asked)
     text = order.settings.get("prompt", "")
@@ -75,10 +85,11 @@ def _draw(
     for place in order.places.values():
         check_format(place, size, num_frames, fps)
     own_words = {} if prompt or "asked" not in order.recorded else {"asked": order.recorded["asked"]}
-    if expand and prompt:  # what a file records is written out already
+    is_asked = expand == "always" or (expand == "where it helps" and "script" not in settings)
+    if prompt and is_asked:  # what a file records is written out already
         from ozora.verbs.words import expanded
 
-        longer = expanded(text, order.model, request.seed)
+        longer = expanded(text, order.model, request.seed, always=expand == "always")
         if longer != text:
             print(one_line(f"the prompt in full: {longer}"), flush=True)
             request, own_words = replace(request, prompt=longer), {"asked": text}

@@ -133,8 +133,17 @@ def expand(
     print(one_line(expansion.text))
 
 
-def expanded(prompt: str, model: str = "mini", seed: int = 0) -> str:
-    """The prompt in full, for a verb that draws; ``ValueError`` where the model has no expander."""
+def expanded(prompt: str, model: str = "mini", seed: int = 0, always: bool = True) -> str:
+    """The prompt in full, for a verb that draws.
+
+    Not ``always``: only one in other words than the captions', and only where the model has an expander of its own.
+    Raises ``ValueError`` where there is no expander at all.
+    """
+    from ozora.generate.folder import find_model
+    from ozora.language.slots import is_plain
+
+    if not always and (is_plain(prompt) or not (find_model(model) / "expander").is_dir()):
+        return prompt
     return _expansion(prompt, seed, Writing(model)).text
 
 
