@@ -1,6 +1,6 @@
 #!/bin/sh
 # Rebuild the shipped model from nothing: clips, autoencoder, transformer, and the two writers, which learn from the same
-# clips; then put it where `ozora generate` finds it.
+# clips; then put it where `ozora generate` finds it, and let it learn to need few steps.
 # Stopped, it goes on where it was when it is called again. Usage: recipes/all.sh [FOLDER], in an environment with
 # ozora[world,train] installed.
 set -eu
@@ -14,4 +14,6 @@ for writer in captioner expander; do
     ozora train "recipes/$writer.py" --out "$runs" --resume
     cp -r "$runs/$writer" "src/ozora/models/mini/$writer"
 done
+ozora train recipes/few_steps.py --out "$runs" --resume
+cp "$runs/few-steps/leaps.safetensors" src/ozora/models/mini/
 ozora evaluate mini --out "$runs/report"

@@ -7,9 +7,9 @@ import pytest
 
 from ozora.clip import Clip
 from ozora.generate import ask
-from ozora.generate.generator import as_task
 from ozora.generate.rendering import texts_over_time
 from ozora.generate.storyboard import Shot
+from ozora.generate.tasks import as_task
 
 
 def clip_of(num_frames, size=(32, 32), fps=8.0, seed=0):

@@ -66,7 +66,7 @@ def test_unlike_renderings_share_every_row(generator):
 def test_num_tokens_is_the_share_of_the_next_row(generator, monkeypatch):
     seen = []
     predict = generator._predict
-    monkeypatch.setattr(generator, "_predict", lambda x, *rest: (seen.append(len(x)), predict(x, *rest))[1])
+    monkeypatch.setattr(generator, "_predict", lambda t, x, *rest: (seen.append(len(x)), predict(t, x, *rest))[1])
     slow = dataclasses.replace(UNLIKE[0], steps=12)
     renderings = [generator.begin(request) for request in (slow, UNLIKE[1], UNLIKE[3], UNLIKE[4])]
     shares = set()

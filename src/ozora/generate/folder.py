@@ -3,6 +3,7 @@
 config.json                what it is: every network's config, how it was trained, how it is best sampled
 autoencoder.safetensors    weights; `*.safetensors.index.json` and numbered parts where they are large
 transformer.safetensors
+leaps.safetensors          what lets the transformer make a clip in few steps, where it has learned that
 README.md                  the card
 """
 
@@ -27,6 +28,7 @@ from ozora.clip import Clip
 from ozora.flow.path import STRAIGHT
 from ozora.flow.path import Path as FlowPath
 from ozora.flow.sampler import Sampler
+from ozora.generate.leaps import Leaps, read_leaps
 from ozora.geometry import Geometry
 from ozora.model.autoencoder import Autoencoder, AutoencoderConfig, State
 from ozora.model.transformer import Transformer, TransformerConfig
@@ -93,12 +95,13 @@ class ModelConfig:
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A loaded folder. ``hash`` names the config and the weights, whatever files they lie in."""
+    """A loaded folder. ``hash`` names the config and the weights, whatever files they lie in, but for the leaps'."""
 
     config: ModelConfig
     autoencoder: Autoencoder
     transformer: Transformer | None
     hash: str
+    leaps: Leaps | None = None
 
     @property
     def geometry(self) -> Geometry:
@@ -199,7 +202,8 @@ def load_folder(path: str | os.PathLike[str]) -> Model:
     for name, network in (("autoencoder", autoencoder), ("transformer", transformer)):
         if network is not None:
             _read_weights(path, name, network, digest)
-    return Model(config, autoencoder, transformer, digest.hexdigest())
+    leaps = None if transformer is None else read_leaps(path, transformer)
+    return Model(config, autoencoder, transformer, digest.hexdigest(), leaps)
 
 
 def read_config(path: Path) -> ModelConfig:

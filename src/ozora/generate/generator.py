@@ -28,10 +28,12 @@ from ozora.flow.guidance import guide
 from ozora.flow.path import from_straight, to_velocity
 from ozora.flow.sampler import Progress, Question, Sampler, take
 from ozora.generate.folder import DECODED_AT_ONCE, SHIPPED, Model, find_model, load_folder
+from ozora.generate.leaps import why_not
 from ozora.generate.rendering import Rendering, deliver, fingerprint_of, window_lengths
 from ozora.generate.request import Request
-from ozora.generate.tasks import Task, text_to_video
+from ozora.generate.tasks import Task, as_task, text_to_video
 from ozora.language.encoder import TextEncoder, check_prompt, check_text, load_text_encoder
+from ozora.model.transformer import Transformer
 from ozora.nn.rows import Layout, pack
 
 DEFAULT_SECONDS = 2.0
@@ -62,7 +64,7 @@ class Generator:
             raise ValueError(f"model {model.config.name!r} is an autoencoder without a transformer; it cannot generate")
         self.model, self.text_encoder, self.dtype = model, text_encoder, dtype
         self.config, self.geometry, self.hash = model.config, model.geometry, model.hash
-        self.transformer = model.transformer
+        self.transformer, self.leaps = model.transformer, model.leaps
         self.name = name or model.config.name
         device = self.device = next(self.transformer.parameters()).device
         self._states = lru_cache(NUM_TEXTS)(lambda text: text_encoder.encode([text])[0])
@@ -87,6 +89,8 @@ class Generator:
         model.autoencoder.to(place)
         if model.transformer is not None:
             model.transformer.to(place)
+        if model.leaps is not None:
+            model.leaps.transformer.to(place)
         encoder = load_text_encoder(model.config.text_encoder, place)
         if model.config.text_encoder_hash not in ("", encoder.hash):
             warnings.warn(f"{folder}: it was trained with other weights of the text encoder {encoder.id}", stacklevel=2)
@@ -156,7 +160,7 @@ class Generator:
             task = text_to_video(request.size, num_frames, request.fps, self.geometry)
         else:
             task = as_task(request.canvas)
-        fingerprint = fingerprint_of(request, task.canvas, self.hash)
+        fingerprint = fingerprint_of(request, task.canvas, self.hash + self._leaps_hash(request))
         rendering = Rendering(request, task, self.config, fingerprint, self._states, self.device)
         if state is not None:
             rendering.restore(state)
@@ -202,8 +206,12 @@ class Generator:
             fps=config.default_fps if request.fps is None else request.fps,
             steps=config.sampling.steps if request.steps is None else request.steps,
             guidance=config.sampling.guidance if request.guidance is None else request.guidance,
-            sampler=config.sampling.sampler if request.sampler is None else request.sampler,
         )
+        reason = why_not(self.leaps, request)
+        if request.sampler is None:
+            request = replace(request, sampler=config.sampling.sampler if reason else "leap")
+        elif request.sampler == "leap" and reason:
+            raise ValueError(f"sampler is 'leap'; {self.name} {reason}: leave the sampler to the model")
         assert request.size and request.seconds is not None and request.fps is not None
         num_frames = geometry.rendered_frames(geometry.delivered_frames(request.seconds, request.fps))
         self._check_tokens(num_frames, request)
@@ -221,7 +229,9 @@ class Generator:
         """All it takes to make the clip again: the resolved request, the model and its hash, and Ozora's version."""
         dtype = next(name for name, dtype in DTYPES.items() if dtype == self.dtype)
         made_by = {"model": self.name, "model_hash": self.hash, "dtype": dtype, "ozora": version("ozora")}
-        return self.resolve(request).settings() | made_by
+        request = self.resolve(request)
+        leaps = self._leaps_hash(request)
+        return request.settings() | made_by | ({"leaps_hash": leaps} if leaps else {})
 
     def doubts(self, request: Request) -> list[str]:
         """What of a request the model was not trained for, one sentence each."""
@@ -234,6 +244,8 @@ class Generator:
         if not (min(areas) <= width * height <= max(areas) and min(shapes) <= width / height <= max(shapes)):
             known = ", ".join(f"{w}x{h}" for w, h in trained.sizes)
             doubts.append(f"size {width}x{height} is outside what {self.name} was trained on ({known}); expect less")
+        if self.leaps and request.steps == self.leaps.num_steps and (reason := why_not(self.leaps, request)):
+            doubts.append(f"{self.name} {reason}, so each of its {request.steps} steps is a plain one; expect less")
         num_frames = self.geometry.rendered_frames(self.geometry.delivered_frames(request.seconds, request.fps))
         longest = max(trained.num_frames)
         if num_frames > longest:
@@ -263,15 +275,20 @@ class Generator:
             first = last
 
     def _velocities(self, renderings: Sequence[Rendering], questions: Mapping[int, Question]) -> dict[int, Tensor]:
-        """Guided velocities, one "n p" for each rendering that asks.
+        """Velocities, one "n p" for each rendering that asks. Those that leap are a row of their own."""
+        leaping = {i: question for i, question in questions.items() if renderings[i].is_leaping}
+        others = {i: question for i, question in questions.items() if i not in leaping}
+        return self._leaps(renderings, leaping) | self._guided(renderings, others)
 
-        The row holds all of them with their prompts, then those that guidance acts on once more.
-        """
+    def _guided(self, renderings: Sequence[Rendering], questions: Mapping[int, Question]) -> dict[int, Tensor]:
+        """Guided velocities. The row holds all with their prompts, then those that guidance acts on once more."""
+        if not questions:
+            return {}
         sampling = self.config.sampling
         guided = [i for i, (_, sigma) in questions.items() if renderings[i].is_guided_at(sigma)]
         layout = self._pack(*(renderings[i].prompted for i in questions), *(renderings[i].negated for i in guided))
         x, sigma = (torch.cat([questions[i][part] for i in (*questions, *guided)]) for part in (0, 1))
-        parts = layout.split(self._predict(x, sigma, layout))
+        parts = layout.split(self._predict(self.transformer, x, sigma, layout))
         velocities = dict(zip(questions, parts))
         for i, base in zip(guided, parts[len(questions) :]):
             sigma, scale = questions[i][1], renderings[i].guidance
@@ -280,16 +297,31 @@ class Generator:
             )
         return velocities
 
-    def _predict(self, x: Float[Tensor, "n p"], sigma: Float[Tensor, "n 1"], layout: Layout) -> Float[Tensor, "n p"]:
+    def _leaps(self, renderings: Sequence[Rendering], questions: Mapping[int, Question]) -> dict[int, Tensor]:
+        """The mean velocities of whole steps, guidance included, as the changed transformer says them."""
+        if not questions:
+            return {}
+        assert self.leaps is not None
+        layout = self._pack(*(renderings[i].prompted for i in questions))
+        x, sigma = (torch.cat(parts) for parts in zip(*questions.values()))
+        return dict(zip(questions, layout.split(self._predict(self.leaps.transformer, x, sigma, layout))))
+
+    def _predict(
+        self, transformer: Transformer, x: Float[Tensor, "n p"], sigma: Float[Tensor, "n 1"], layout: Layout
+    ) -> Float[Tensor, "n p"]:
         """What the transformer says, as a velocity in float32."""
         with self._precision():
-            prediction = self.transformer(from_straight(x, sigma, self.config.path), sigma.squeeze(1), layout)
-        return to_velocity(prediction.float(), self.transformer.config.prediction, x, sigma)
+            prediction = transformer(from_straight(x, sigma, self.config.path), sigma.squeeze(1), layout)
+        return to_velocity(prediction.float(), transformer.config.prediction, x, sigma)
 
     def _precision(self) -> contextlib.AbstractContextManager[Any]:
         if self.dtype == torch.float32:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, self.dtype)
+
+    def _leaps_hash(self, request: Request) -> str:
+        """The hash of the changed weights where they draw this resolved request."""
+        return self.leaps.hash if self.leaps and request.sampler == "leap" else ""
 
     def _check_tokens(self, num_frames: int, request: Request) -> None:
         """``ValueError`` for a clip, or a window of it, of too many tokens."""
@@ -323,11 +355,6 @@ class Generator:
                 "leave both to the canvas"
             )
         return replace(request, size=size, seconds=seconds, fps=canvas.fps)
-
-
-def as_task(canvas: Canvas | Task) -> Task:
-    """A bare canvas is a task of which no pixel was given."""
-    return canvas if isinstance(canvas, Task) else Task(canvas)
 
 
 def share_rows(sizes: Sequence[int], budget: int = ROW_TOKENS) -> list[list[int]]:

@@ -37,7 +37,8 @@ class Rendering:
 
     ``request`` is resolved and ``task`` says what is known. ``windows`` are made one after the other; each ends at a
     step of ``ends``. ``latents`` are finished where ``known`` is 1; ``final_frames`` of them, from the beginning,
-    are so before the first window and after each. ``point`` is where the walk of window number ``window`` stands.
+    are so before the first window and after each. ``point`` is where the walk of window number ``window`` stands;
+    ``levels`` are the noise levels that it goes through, after ``num_skipped`` that it does not.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class Rendering:
 
     @property
     def num_tokens(self) -> int:
-        """Its share of the next row: the window's tokens, twice if guidance acts on them; 0 when it is done."""
+        """Its share of the next row: the window's tokens, twice if they are asked twice; 0 when it is done."""
         if self.is_done:
             return 0
         return len(self.point.x) * (2 if self.is_guided_at(self.levels[self.step_in_window]) else 1)
@@ -88,7 +89,7 @@ class Rendering:
         """The largest share of a row that it ever takes."""
         _, h, w = self.task.canvas.grid
         longest = max((stop - start for start, stop in self.windows), default=0)
-        return longest * h * w // self.config.geometry.patch**2 * (2 if self.request.is_guided else 1)
+        return longest * h * w // self.config.geometry.patch**2 * (2 if self.is_guided else 1)
 
     @property
     def num_rendered(self) -> int:
@@ -105,10 +106,20 @@ class Rendering:
     def step_in_window(self) -> int:
         return self.step - (self.ends[self.window - 1] if self.window else 0)
 
+    @property
+    def is_leaping(self) -> bool:
+        """Whether it is asked for whole steps, with guidance in them."""
+        return self.sampler == "leap"
+
+    @property
+    def is_guided(self) -> bool:
+        """Whether it is asked twice, so that guidance can be made of the two answers."""
+        return self.request.is_guided and not self.is_leaping
+
     def is_guided_at(self, sigma: Float[Tensor, "n 1"]) -> bool:
-        """Whether guidance changes the velocity of a token of this noise level."""
+        """Whether such guidance changes the velocity of a token of this noise level."""
         low, high = self.config.sampling.guidance_interval
-        return self.request.is_guided and bool(((sigma >= low) & (sigma <= high)).any())
+        return self.is_guided and bool(((sigma >= low) & (sigma <= high)).any())
 
     def next_step(self) -> Step:
         """The step that it takes next; ``move_to`` the point that it leads to."""
@@ -180,7 +191,7 @@ class Rendering:
             levels = sigmas(self.request.steps, shift_for(len(of_tokens), self.config.reference_tokens))
         else:
             levels = ancestral_sigmas(self.request.steps)
-        starts_in_noise = bool((known == 0).any()) and self.request.is_guided and self.request.steps > 1
+        starts_in_noise = bool((known == 0).any()) and self.is_guided and self.request.steps > 1
         levels = noise_levels(levels, of_tokens, CLEAN_BELOW)
         return levels, int(self.config.sampling.skip_first and starts_in_noise)
 
@@ -190,7 +201,7 @@ class Rendering:
         start, stop = self.windows[self.window]
         levels, first = self._schedule(canvas.known)
         x = mix(patchify(canvas.clean, patch), patchify(self.noise[:, start:stop], patch), levels[0])
-        self.levels, self.point = levels[first:].to(self.device), Point(x.to(self.device))
+        self.levels, self.point, self.num_skipped = levels[first:].to(self.device), Point(x.to(self.device)), first
         num_tokens = len(x) // (stop - start)
         spans = [
             Span(len(list(frames)) * num_tokens, self.states[text]) for text, frames in groupby(self.texts[start:stop])

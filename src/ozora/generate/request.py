@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ozora.canvas import Canvas
-from ozora.flow.sampler import Sampler
+from ozora.flow.sampler import SAMPLERS, Sampler
 from ozora.generate.tasks import Task
 
 MAX_STEPS = 1000
@@ -44,8 +44,8 @@ class Request:
             )
         if self.guidance is not None and not 0 <= self.guidance <= MAX_GUIDANCE:
             raise ValueError(f"guidance is {self.guidance}; it must be from 0 to {MAX_GUIDANCE:g}, 3 for instance")
-        if self.sampler not in (None, "euler", "heun", "multistep", "ancestral"):
-            raise ValueError(f"sampler is {self.sampler!r}; it must be euler, heun, multistep or ancestral")
+        if self.sampler not in (None, *SAMPLERS):
+            raise ValueError(f"sampler is {self.sampler!r}; it must be one of {', '.join(SAMPLERS)}")
         before = 0.0
         for line in self.script:
             second = line[0]

@@ -47,6 +47,11 @@ class Task:
     after: UInt8[np.ndarray, "after h w 3"] | None = None
 
 
+def as_task(canvas: Canvas | Task) -> Task:
+    """A bare canvas is a task of which no pixel was given."""
+    return canvas if isinstance(canvas, Task) else Task(canvas)
+
+
 def text_to_video(size: tuple[int, int], num_frames: int, fps: float, geometry: Geometry) -> Task:
     """Nothing is known. ``size`` is (width, height)."""
     grid = geometry.latent_grid(geometry.rendered_frames(num_frames), size[1], size[0])

@@ -13,8 +13,9 @@ from jaxtyping import UInt8
 
 from ozora.clip import Clip
 from ozora.generate import ask
-from ozora.generate.generator import Generator, as_task
+from ozora.generate.generator import Generator
 from ozora.generate.request import Request
+from ozora.generate.tasks import as_task
 from ozora.media.read import read_fitted
 from ozora.serve.cost import num_loop_frames
 from ozora.serve.spec import Media, VideoSpec

@@ -133,6 +133,32 @@ class WriterFit:
 
 
 @dataclass(frozen=True)
+class LeapsFit:
+    """Teach a model to make clips in few steps. The result is the model folder ``OUT/name``, its weights as they were.
+
+    ``model`` is an earlier fit of the same recipe, a model folder or a shipped model: the teacher, sampled as its
+    config says, whose steps ``num_steps`` must divide. It renders ``num_walks`` requests, once, with captions by the
+    weights of ``styles``. A step sees ``batch_size`` of these walks, a share ``own`` from where the network's own leaps
+    led. ``rank`` is that of the matrices' changes; ``init_from`` is a folder with leaps to start from.
+    """
+
+    run: RunConfig
+    name: str = "few-steps"
+    model: str = "mini"
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    styles: Mapping[str, float] = field(
+        default_factory=lambda: {"dense": 0.4, "medium": 0.3, "short": 0.25, "tags": 0.05}
+    )
+    num_steps: int = 4
+    num_walks: int = 640
+    batch_size: int = 20
+    own: float = 0.5
+    rank: int = 32
+    init_from: str | None = None
+    split: str = "train"
+
+
+@dataclass(frozen=True)
 class WorldConfig:
     """The clips that a recipe simulates before it trains, where they are not there yet (``ozora world build``)."""
 
@@ -150,6 +176,6 @@ class TrainConfig:
     """
 
     name: str
-    fits: tuple[AutoencoderFit | TransformerFit | WriterFit, ...]
+    fits: tuple[AutoencoderFit | TransformerFit | WriterFit | LeapsFit, ...]
     data: str | None = None
     world: WorldConfig | None = None

@@ -5,8 +5,9 @@ import os
 import sys
 from pathlib import Path
 
-from ozora.train.config import AutoencoderFit, TrainConfig, TransformerFit, WorldConfig
+from ozora.train.config import AutoencoderFit, LeapsFit, TrainConfig, TransformerFit, WorldConfig
 from ozora.train.fit_autoencoder import fit_autoencoder
+from ozora.train.fit_leaps import fit_leaps
 from ozora.train.fit_transformer import fit_transformer
 from ozora.train.fit_writer import fit_writer
 
@@ -64,6 +65,8 @@ def train(recipe: str | TrainConfig, resume: bool = False, out: str | os.PathLik
             fit_autoencoder(fit, data, folder, resume)
         elif isinstance(fit, TransformerFit):
             fit_transformer(fit, data, folder, resume)
+        elif isinstance(fit, LeapsFit):
+            fit_leaps(fit, data, folder, resume)
         else:
             fit_writer(fit, data, folder, resume)
     return folder / names[-1]
