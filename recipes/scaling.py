@@ -41,7 +41,6 @@ ROWS = 306
 """Rows of 1600 tokens that 1x is trained on."""
 MULTIPLES = (1, 4)
 SIZES = ((128, 4, 2), (256, 8, 4), (384, 10, 6))  # width, blocks, heads
-_GUESS = "A line through {} points is a guess, and shares near nothing bend it most: good for the order of magnitude at best."
 TARGETS = {"count": 0.95, "colors": 0.95, "shapes": 0.90, "binding": 0.90, "event": 0.85}
 PROMPTS = (
     "a red ball falls and bounces on a grey floor",
@@ -237,7 +236,12 @@ def written(points: Sequence[Point], rows: Rows, report: Mapping) -> str:
     ]
     for part, multiple in report["reaches"].items():
         lines.append(f"| {part} | {TARGETS[part]:.0%} | {'never' if multiple is None else f'{multiple:.3g}'} |")
-    lines += ["", _GUESS.format(len(points)), ""]
+    lines += [
+        "",
+        f"A line through {len(points)} points is a guess, and shares near nothing bend it most: good for the order of",
+        "magnitude at best.",
+        "",
+    ]
     if report["sizes"]:
         lines += ["Networks of three sizes, each with the compute of 1x and the same learning rate:", ""]
         lines += ["| width | blocks | parameters | rows | loss on held-out clips |", "|--:|--:|--:|--:|--:|"]
