@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -171,7 +172,7 @@ def company(bench: Bench) -> Tables:
     requests = []
     for i in range(count):
         clip, prompt = bench.truth(i).clip, bench.cases[i].prompt
-        options = bench.options(bench.cases[i]) | {"seed": i}
+        options = bench.options(replace(bench.cases[i], seed=i))
         requests += [
             ask.animate(generator.model, clip.slice(0, 1), prompt, NUM_FRAMES / 8, 8.0, **options),
             ask.extend(generator.model, clip.slice(0, 9), prompt, 1.0, **options),
