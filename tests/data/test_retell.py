@@ -46,7 +46,7 @@ def source(tmp_path):
 
 def test_dense_captions_are_the_captioners_and_all_else_stays(source, tmp_path):
     told = []
-    assert retell(source, tmp_path / "out", Shades(), progress=lambda *step: told.append(step)) == 42
+    assert retell(source, tmp_path / "out", Shades(), progress=lambda done, total: told.append((done, total))) == 42
     assert told == [(21, 42), (42, 42)]
     before, after = ShardReader(source), ShardReader(tmp_path / "out")
     for i in range(42):
@@ -55,7 +55,7 @@ def test_dense_captions_are_the_captioners_and_all_else_stays(source, tmp_path):
         assert np.array_equal(before.clip(i).frames, after.clip(i).frames)
         own, brightness = one.text("dense"), i % 21
         said = own if own is None or not brightness else f"dense of brightness {brightness}"
-        assert other.text("dense") == (own and chosen_text(one.id, said, own))
+        assert other.text("dense") == (own and chosen_text(one.id, said or "", own))
     written = sum((after.record(i).text("dense") or "").startswith("dense of") for i in range(42))
     assert 30 < written < 40 and after.record(20).text("still") == "a picture"
 

@@ -1,5 +1,7 @@
 """Tiny writers: random weights, a vocabulary of a few captions."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -73,7 +75,8 @@ def spoken(network):
     return network.eval()
 
 
-TEXT_SIZES = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
+SIZES: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 48}
+SIZES |= {"num_hidden_layers": 2, "num_attention_heads": 2}
 
 
 @pytest.fixture(scope="session")
@@ -84,8 +87,8 @@ def vision_folder(tmp_path_factory):
 
     folder, tokenizer = tmp_path_factory.mktemp("vision"), word_tokenizer()
     torch.manual_seed(0)
-    seen = CLIPVisionConfig(**TEXT_SIZES, image_size=28, patch_size=14)
-    written = LlamaConfig(**TEXT_SIZES, vocab_size=len(tokenizer), eos_token_id=1, pad_token_id=1, bos_token_id=1)
+    seen = CLIPVisionConfig(**SIZES, image_size=28, patch_size=14)
+    written = LlamaConfig(**SIZES, vocab_size=len(tokenizer), eos_token_id=1, pad_token_id=1, bos_token_id=1)
     config = LlavaConfig(vision_config=seen, text_config=written, image_token_index=2, vision_feature_layer=-1)
     spoken(LlavaForConditionalGeneration(config)).save_pretrained(folder)
     pictures = CLIPImageProcessorPil(size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28})
@@ -107,7 +110,7 @@ def language_folder(tmp_path_factory):
 
     folder, tokenizer = tmp_path_factory.mktemp("language"), word_tokenizer()
     torch.manual_seed(1)
-    sizes = LlamaConfig(**TEXT_SIZES, vocab_size=len(tokenizer), eos_token_id=1, pad_token_id=1, bos_token_id=1)
+    sizes = LlamaConfig(**SIZES, vocab_size=len(tokenizer), eos_token_id=1, pad_token_id=1, bos_token_id=1)
     spoken(LlamaForCausalLM(sizes)).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

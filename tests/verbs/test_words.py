@@ -39,7 +39,8 @@ def writing_folder(model_folder, text_encoder, tmp_path_factory):
         writer = Writer(sizes)
         for weight in writer.parameters():  # fresh networks hardly look at what they read
             torch.nn.init.normal_(weight, std=0.3)
-        save_writer(folder / role, StoredConfig(role, sizes, reads, **seen), writer, vocabulary, "# tiny\n")
+        config = StoredConfig(role, sizes, reads, **seen)  # pyright: ignore[reportArgumentType]
+        save_writer(folder / role, config, writer, vocabulary, "# tiny\n")
     return folder
 
 
