@@ -44,9 +44,10 @@ import torch; mark("import torch")
 from ozora.generate.generator import Generator, Request; mark("import ozora")
 generator = Generator.load({model!r}); mark("load the model")
 text = generator.text_encoder.encode([{PROMPT!r}]); mark("load the text encoder, encode the prompt")
-request = generator.resolve(Request({PROMPT!r})); window = generator._window(request)
-latents = generator._sample([window], None); mark("sample")
-clip = generator.model.decode(latents[0], request.fps); mark("decode")
+rendering = generator.begin(Request({PROMPT!r}))
+while not rendering.is_done: generator.advance([rendering])
+mark("sample")
+clip = generator.finish(rendering); mark("decode")
 import tempfile, pathlib
 with tempfile.TemporaryDirectory() as folder: clip.save(pathlib.Path(folder) / "clip.mp4")
 mark("write")
@@ -64,9 +65,10 @@ def main(model: str = "mini", repeat: int = 3) -> None:
         print(f"| `ozora {verb}` | {seconds:.2f} s |")
     with tempfile.TemporaryDirectory() as folder:
         command = [*OZORA, "generate", PROMPT, "--model", model, "--out", str(Path(folder) / "clip.mp4")]
-        runs = [run_process(command) for _ in range(repeat)]
-    print(f"| `ozora generate`, whole process | {statistics.median(wall for wall, _ in runs):.1f} s |")
-    print(f"| its peak memory | {statistics.median(peak for _, peak in runs):.0f} MiB |")
+        for what, more in (("generate", []), ("generate --steps 4", ["--steps", "4"])):
+            runs = [run_process([*command, *more]) for _ in range(repeat)]
+            print(f"| `ozora {what}`, whole process | {statistics.median(wall for wall, _ in runs):.1f} s |")
+            print(f"| its peak memory | {statistics.median(peak for _, peak in runs):.0f} MiB |")
     parts = [time_parts(model) for _ in range(repeat)]
     for name in parts[0]:
         print(f"| of it: {name} | {statistics.median(part[name] for part in parts):.2f} s |")

@@ -190,7 +190,8 @@ def test_leaping_is_learned_and_a_killed_fit_goes_on(place, monkeypatch):
     for one, two in zip(model.leaps.transformer.parameters(), resumed.leaps.transformer.parameters()):
         torch.testing.assert_close(one, two, atol=2e-2, rtol=0)
     assert model.hash == teacher.hash and (model.leaps.num_steps, model.leaps.guidance) == (4, 2.0)
-    assert Generator(model, Letters())("a red ball", steps=4, seconds=1.0).num_frames == 8
+    (clip,) = Generator(model, Letters()).render([Request("a red ball", steps=4, seconds=1.0)])
+    assert clip.num_frames == 8
     go_on = replace(FIT, name="further", init_from=str(whole), run=replace(FIT.run, num_steps=2))
     fit_leaps(go_on, place / "data", place)
     assert logged(place / "further-run")[1] < losses[1]
