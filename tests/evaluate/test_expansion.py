@@ -41,7 +41,6 @@ class Draws(Generator):
 
 @pytest.fixture(scope="module")
 def cases():
-    pytest.importorskip("mujoco", reason="the extra 'world' is not installed")
     return make_cases("prompts", 4)
 
 

@@ -12,9 +12,6 @@ from ozora.language.endpoint import Endpoint, EndpointCaptioner, EndpointExpande
 from ozora.language.expander import expand
 from ozora.language.local import LocalCaptioner
 
-pytest.importorskip("openai", reason="the extra 'words' is not installed")
-pytest.importorskip("uvicorn", reason="the extra 'serve' is not installed")
-
 
 def png(pixels):
     file = io.BytesIO()

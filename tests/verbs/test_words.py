@@ -101,7 +101,6 @@ def test_a_folder_is_captioned_in_place_and_goes_on_from_there(ask, clips):
 
 
 def test_an_endpoint_that_is_down_is_one_line_and_nothing_is_written(ask, clips, refused):
-    pytest.importorskip("openai", reason="the extra 'words' is not installed")
     before = sorted(clips.rglob("*"))
     named = ["--by", NOBODY, "--endpoint-model", "m", "--timeout", "5"]
     refused(["recaption", "clips", *named], "does not answer", status=1)
