@@ -15,7 +15,7 @@ from ozora.evaluate import changing, continuing, drift
 from ozora.evaluate.bench import Bench
 from ozora.evaluate.cases import Case, cases_hash
 from ozora.evaluate.measures import markdown_measures, terminal_measures
-from ozora.evaluate.parts import plain_rows, write_text
+from ozora.evaluate.parts import check_sections, identity_line, open_part, plain_rows, write_text
 from ozora.evaluate.pixel_cases import DRIFT_START, PHYSICS_START, TUNING_START, num_minutes, pixel_cases
 from ozora.evaluate.tables import Rows
 from ozora.generate.generator import Generator
@@ -44,23 +44,10 @@ def evaluate_pixels(
     strength of an edit. Returns what report.json holds. Raises ``ValueError`` for an unknown section and for fewer
     than two clips.
     """
-    unknown = [section for section in sections if section not in SECTIONS]
-    if unknown or not sections:
-        raise ValueError(f"section {unknown[0] if unknown else ''!r} is not one of {', '.join(SECTIONS)}")
-    num_clips = NUM_CLIPS if num_clips is None else num_clips
-    if num_clips < 2:
-        raise ValueError(f"num_clips is {num_clips}; at least 2 are needed, {NUM_CLIPS} for narrow intervals")
-    console = console or Console()
-    out.mkdir(parents=True, exist_ok=True)
-    report: dict = {
-        "model": generator.name if generator else "simulator",
-        "model_hash": generator.hash if generator else None,
-        "steps": steps,
-        "guidance": guidance,
-        "num_clips": num_clips,
-        "evaluation_sets": {},
-        "sections": {},
-    }
+    check_sections(sections, SECTIONS)
+    report = open_part(generator, out, num_clips, NUM_CLIPS, steps, guidance)
+    console, num_cases = console or Console(), report["num_clips"]
+    report |= {"evaluation_sets": {}, "sections": {}}
     texts = [f"# Asked with pixels: {report['model']}\n", _HOW_TO_READ]
     with Progress(console=console, transient=True) as progress:
 
@@ -72,21 +59,21 @@ def evaluate_pixels(
         def bench(chosen: Sequence[Case], size: int = batch) -> Bench:
             return Bench(generator, chosen, out, size, steps, guidance, progress)
 
-        asked = bench(cases("asked", num_clips))
+        asked = bench(cases("asked", num_cases))
         measure: dict[str, Callable[[], dict[str, Rows]]] = {
             "animate": lambda: continuing.animate(asked),
             "extend forward": lambda: continuing.extend_forward(asked),
             "extend backward": lambda: continuing.extend_backward(asked),
             "loop": lambda: continuing.loop(asked),
             "connect": lambda: continuing.connect(asked),
-            "physics": lambda: continuing.physics(bench(cases("physics", num_clips, PHYSICS_START))),
+            "physics": lambda: continuing.physics(bench(cases("physics", num_cases, PHYSICS_START))),
             "edit": lambda: changing.edit(
-                asked, cases("tuning", max(2, num_clips // 2), TUNING_START) if generator else ()
+                asked, cases("tuning", max(2, num_cases // 2), TUNING_START) if generator else ()
             ),
             "fill": lambda: changing.fill(asked),
             "storyboard": lambda: changing.storyboard(asked),
             "company": lambda: changing.company(asked),
-            "minute": lambda: drift.drift(bench(cases("minute", num_minutes(num_clips), DRIFT_START), batch // 4 or 1)),
+            "minute": lambda: drift.drift(bench(cases("minute", num_minutes(num_cases), DRIFT_START), batch // 4 or 1)),
         }
         for section in sections:
             tables = measure[section]()
@@ -95,13 +82,8 @@ def evaluate_pixels(
                 texts.append(markdown_measures(title, rows))
             report["sections"][section] = {title: plain_rows(rows) for title, rows in tables.items()}
             write_text(out / "report.json", json.dumps(report, indent=1) + "\n")
-            write_text(out / "report.md", "\n".join([*texts, _identity(report)]))
+            write_text(out / "report.md", "\n".join([*texts, identity_line(report)]))
     return report
-
-
-def _identity(report: dict) -> str:
-    sets = ", ".join(f"{name} {value[:16]}" for name, value in report["evaluation_sets"].items())
-    return f"Model {report['model']}, hash {report['model_hash']}. Evaluation sets: {sets}.\n"
 
 
 _HOW_TO_READ = """Columns with % hold the share of clips, all others means; in brackets stands the 95 % interval of a

@@ -18,7 +18,7 @@ from ozora.evaluate.bench import Bench
 from ozora.evaluate.cases import Case, cases_hash
 from ozora.evaluate.measures import Scores, summarize
 from ozora.evaluate.motion import Frames, find_paths
-from ozora.evaluate.parts import leave_part
+from ozora.evaluate.parts import leave_part, open_part
 from ozora.evaluate.pixel_cases import NUM_FRAMES, colors_of
 from ozora.evaluate.strips import write_strip
 from ozora.evaluate.tables import Rows
@@ -69,12 +69,8 @@ def evaluate_sizes(
     clips each. Clips are kept in ``out``, so that a stopped evaluation goes on. Returns what sizes.json holds. Raises
     ``ValueError`` for fewer than two.
     """
-    num_clips = NUM_CLIPS if num_clips is None else num_clips
-    if num_clips < 2:
-        raise ValueError(f"num_clips is {num_clips}; at least 2 are needed, {NUM_CLIPS} for narrow intervals")
-    console = console or Console()
-    out.mkdir(parents=True, exist_ok=True)
-    cases = size_cases(num_clips)
+    identity = open_part(generator, out, num_clips, NUM_CLIPS, steps, guidance)
+    console, cases = console or Console(), size_cases(identity["num_clips"])
     with Progress(console=console, transient=True) as progress:
         benches = {word: Bench(generator, own, out, batch, steps, guidance, progress) for word, own in cases.items()}
         clips = {word: _clips(bench, word) for word, bench in benches.items()}
@@ -83,12 +79,7 @@ def evaluate_sizes(
     radii["large for both"] = dict.fromkeys(SIZES, true["large"])
     radii["exchanged"] = {"small": true["large"], "large": true["small"]}
     rows: Rows = {source: summarize(_scores(pair)) for source, pair in radii.items()}
-    identity = {
-        "model": generator.name if generator else "simulator",
-        "model_hash": generator.hash if generator else None,
-        "steps": steps,
-        "guidance": guidance,
-        "num_clips": num_clips,
+    identity |= {
         "evaluation_sets": {f"sizes, {word}": cases_hash(own) for word, own in cases.items()},
         "asks": {"sizes": "One word of the prompt is exchanged, the seed is the same. Does the object look larger?"},
         "metrics": {TITLE: {column: dataclasses.asdict(metric) for column, metric in METRICS.items()}},

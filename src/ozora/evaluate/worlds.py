@@ -17,7 +17,7 @@ from ozora.evaluate.cases import cases_hash
 from ozora.evaluate.contacts import contacts
 from ozora.evaluate.gravity import gravity
 from ozora.evaluate.measures import markdown_measures, terminal_measures
-from ozora.evaluate.parts import plain_rows, write_text
+from ozora.evaluate.parts import check_sections, identity_line, open_part, plain_rows, write_text
 from ozora.evaluate.permanence import permanence
 from ozora.evaluate.ranking import Judged, kept_and_thrown_out
 from ozora.evaluate.rigidity import rigidity
@@ -67,20 +67,10 @@ def evaluate_world(
     of four splits. Returns what world.json holds; columns that do not rank their controls in this run stand under
     "thrown_out" with the reason. Raises ``ValueError`` for an unknown section and for fewer than two clips.
     """
-    unknown = [section for section in sections if section not in SECTIONS]
-    if unknown or not sections:
-        raise ValueError(f"section {unknown[0] if unknown else ''!r} is not one of {', '.join(SECTIONS)}")
-    num_clips = NUM_CLIPS if num_clips is None else num_clips
-    if num_clips < 2:
-        raise ValueError(f"num_clips is {num_clips}; at least 2 are needed, {NUM_CLIPS} for narrow intervals")
-    console = console or Console()
-    out.mkdir(parents=True, exist_ok=True)
-    report: dict = {
-        "model": generator.name if generator else "simulator",
-        "model_hash": generator.hash if generator else None,
-        "steps": steps,
-        "guidance": guidance,
-        "num_clips": num_clips,
+    check_sections(sections, SECTIONS)
+    report = open_part(generator, out, num_clips, NUM_CLIPS, steps, guidance)
+    console, num_cases = console or Console(), report["num_clips"]
+    report |= {
         "evaluation_sets": {},
         "asks": {section: ASKS[section] for section in sections},
         "sections": {},
@@ -99,9 +89,9 @@ def evaluate_world(
 
         for section in sections:
             if section == "trajectories":
-                tables = trajectories({split: bench(split, max(2, num_clips // 2)) for split in SPLITS})
+                tables = trajectories({split: bench(split, max(2, num_cases // 2)) for split in SPLITS})
             else:
-                own = bench(section, num_clips)
+                own = bench(section, num_cases)
                 tables = _MEASURE[section](own)
                 report["strips"][section] = _strips(own, section)
             report["sections"][section] = {}
@@ -120,7 +110,7 @@ def evaluate_world(
                 for column, reason in why.items():
                     console.print(f"thrown out: {column}: {reason}", markup=False)
             write_text(out / "world.json", json.dumps(report, indent=1) + "\n")
-            write_text(out / "world.md", "\n".join([*texts, _identity(report)]))
+            write_text(out / "world.md", "\n".join([*texts, identity_line(report)]))
     return json.loads(json.dumps(report))
 
 
@@ -140,11 +130,6 @@ def _thrown_out_lines(why: dict[str, str]) -> list[str]:
         return []
     lines = [f"- *{column}*: {reason}." for column, reason in why.items()]
     return ["Thrown out in this run, as they do not rank their controls:\n", *lines, ""]
-
-
-def _identity(report: dict) -> str:
-    sets = ", ".join(f"{name} {value[:16]}" for name, value in report["evaluation_sets"].items())
-    return f"Model {report['model']}, hash {report['model_hash']}. Evaluation sets: {sets}.\n"
 
 
 _HOW_TO_READ = """Columns with % hold the share of clips, all others means; in brackets stands the 95 % interval of a
