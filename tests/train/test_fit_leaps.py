@@ -155,7 +155,8 @@ def place(model, tmp_path_factory) -> Path:
     captions = Caption("dense", "a red ball falls"), Caption("still", "a picture")
     records = [Record(f"c{i}", clip.width, 32, clip.num_frames, 8.0, captions) for i, clip in enumerate(clips)]
     write_shard(place / "data", 0, clips, records)
-    save_folder(place / "teacher", model.config, model.autoencoder, model.transformer, "# teacher\n")
+    fresh = replace(model.config, sampling=replace(model.config.sampling, sampler="ancestral"))
+    save_folder(place / "teacher", fresh, model.autoencoder, model.transformer, "# teacher\n")
     return place
 
 
@@ -180,9 +181,9 @@ def test_leaping_is_learned_and_a_killed_fit_goes_on(place, monkeypatch):
     (place / "killed-run" / "walks" / f"walks-{CHUNK:06d}.safetensors").write_bytes(b"damaged")
     made = []
     with monkeypatch.context() as patch:
-        patch.setattr(recorder, "walk_requests", lambda g, r, n: (made.append(len(r)), walk_requests(g, r, n))[1])
+        patch.setattr(recorder, "walk_requests", lambda g, r, n: (made.extend(r), walk_requests(g, r, n))[1])
         resumed = load_folder(fit_leaps(killed, place / "data", place, resume=True))
-    assert made == [2]  # the others are there
+    assert [request.sampler for request in made] == ["multistep"] * 2  # the others are there
     again = logged(place / "killed-run")
     assert [again[step] for step in range(1, 4)] == [losses[step] for step in range(1, 4)]
     model, teacher = load_folder(whole), load_folder(place / "teacher")

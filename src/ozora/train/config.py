@@ -137,9 +137,10 @@ class LeapsFit:
     """Teach a model to make clips in few steps. The result is the model folder ``OUT/name``, its weights as they were.
 
     ``model`` is an earlier fit of the same recipe, a model folder or a shipped model: the teacher, sampled as its
-    config says, whose steps ``num_steps`` must divide. It renders ``num_walks`` requests, once, with captions by the
-    weights of ``styles``. A step sees ``batch_size`` of these walks, a share ``own`` from where the network's own leaps
-    led. ``rank`` is that of the matrices' changes; ``init_from`` is a folder with leaps to start from.
+    config says but always without fresh noise, whose steps ``num_steps`` must divide. It renders ``num_walks``
+    requests, once, with captions by the weights of ``styles``. A step sees ``batch_size`` of these walks, a share
+    ``own`` from where the network's own leaps led. ``rank`` is that of the matrices' changes; ``init_from`` is a folder
+    with leaps to start from.
     """
 
     run: RunConfig

@@ -1,8 +1,8 @@
 """What does the many-step model do? Its own walks from noise, written down where a model of few steps is to stop.
 
 Progressive distillation (Salimans and Ho 2022) and its kin ask the teacher anew at every training step. A guided walk
-of twenty steps is forty answers, so here each walk is made once, by the very sampler that makes clips, and learned from
-many times. Walks of a chunk are one file, so that recording goes on where it was killed.
+of twenty steps is forty answers, so here each walk is made once, as clips are made, and learned from many times. Walks
+of a chunk are one file, so that recording goes on where it was killed.
 """
 
 import hashlib
@@ -57,7 +57,10 @@ class Wishes:
     masks: float = 0.2
 
     def draw(self, generator: Generator, chance: Chance) -> Request:
-        """One request, sampled as the model is best sampled."""
+        """One request, of as many steps as the model is sampled with, on a way without fresh noise.
+
+        What a leap learns is where the noise that it sees leads; fresh noise would lead elsewhere each time.
+        """
         index = self.latents.indices[int(torch.randint(len(self.latents.indices), (), generator=chance))]
         record, clean = self.reader.record(index), self.latents.normalised(index)
         styles = {style: weight for style, weight in self.styles.items() if record.text(style)}
@@ -70,12 +73,11 @@ class Wishes:
         if masked:
             mask = random_canvas_mask((clean.shape[1], clean.shape[2], clean.shape[3]), chance)
             known = (mask > 0.5).float() if (mask <= 0.5).any() else known
-        sampling = generator.config.sampling
         return Request(
             "" if silent else record.text(style) or "",
             seed=int(torch.randint(2**31, (), generator=chance)),
-            steps=sampling.steps,
-            sampler=sampling.sampler,
+            steps=generator.config.sampling.steps,
+            sampler="multistep",
             canvas=Canvas(clean * known, known, record.fps),
         )
 
