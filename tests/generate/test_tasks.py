@@ -94,7 +94,8 @@ def test_the_latents_of_a_suffix_are_those_of_the_whole_clip_after_the_warm_up(m
 def test_loop(model):
     clip = clip_of(20)
     task = tasks.loop(clip, 7, model)
-    assert task.canvas.known[:, 0, 0].tolist() == [1, 1, 1, 0, 0, 1, 1]
+    between = pytest.approx(tasks.BRIDGE_KNOWN)
+    assert task.canvas.known[:, 0, 0].tolist() == [1, 1, 1, between, between, 1, 1]
     made = painted(task, model)
     assert made.num_frames == 28 and np.array_equal(made.frames[:20], clip.frames) and is_grey(made.frames[20:])
 
@@ -102,7 +103,8 @@ def test_loop(model):
 def test_connect(model):
     first, second = clip_of(11), clip_of(14, seed=1)
     task = tasks.connect(first, second, 8, model, context=1)
-    assert task.canvas.known[:, 0, 0].tolist() == [1, 1, 0, 0, 1]
+    between = pytest.approx(tasks.BRIDGE_KNOWN)
+    assert task.canvas.known[:, 0, 0].tolist() == [1, 1, between, between, 1]
     made = painted(task, model)
     assert made.num_frames == 33 and is_grey(made.frames[11:19])
     assert np.array_equal(made.frames[:11], first.frames) and np.array_equal(made.frames[19:], second.frames)
@@ -112,6 +114,20 @@ def test_connect(model):
         tasks.connect(first, clip_of(14, fps=9.0), 8, model)
     with pytest.raises(ValueError, match="at least 4 frames"):
         tasks.connect(first, clip_of(3), 8, model)
+
+
+def test_a_bridge_is_known_in_part_as_a_dissolve(model):
+    # Between a frame and itself that is the frame held, behind what is given before it and after it.
+    end = clip_of(5)
+    beginning = Clip(np.concatenate([end.frames[-1:], clip_of(3, seed=1).frames]), 8.0)
+    task = tasks.connect(end, beginning, 8, model)
+    held = Clip(np.concatenate([end.frames, np.repeat(end.frames[-1:], 8, axis=0), beginning.frames]), 8.0)
+    torch.testing.assert_close(task.canvas.clean[:, 2:4], model.encode(held)[:, 2:4])
+    # Black becomes white by equal steps, both left out.
+    black, white = (Clip(np.full((5, 32, 32, 3), grey, np.uint8), 8.0) for grey in (0, 255))
+    way = tasks.connect(black, white, 4, model).canvas.clean[:, 2:3]
+    steps = np.repeat(np.array([0] * 5 + [51, 102, 153, 204] + [255] * 4, np.uint8), 32 * 32 * 3)
+    torch.testing.assert_close(way, model.encode(Clip(steps.reshape(13, 32, 32, 3), 8.0))[:, 2:3])
 
 
 def test_keyframes_stand_where_they_are_put(model):

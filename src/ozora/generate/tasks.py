@@ -18,6 +18,8 @@ from ozora.geometry import Geometry
 
 ENCODED_AT_ONCE = 16
 """Latent frames."""
+BRIDGE_KNOWN = 0.3
+"""To what degree a bridge is known: as a dissolve from the frame before it into the frame after it."""
 
 
 @runtime_checkable
@@ -93,7 +95,11 @@ def extend(
 
 
 def connect(first: Clip, second: Clip, num_new: int, model: Compressor, context: int = 2) -> Task:
-    """``first``, then at least ``num_new`` generated frames (a multiple of 4), then ``second``."""
+    """``first``, then at least ``num_new`` generated frames (a multiple of 4), then ``second``.
+
+    What is between them is known in part, as a dissolve: so what both ends share stays as it is, and where they share
+    nothing there is a way from one to the other, which the model makes crisp (SDEdit, as in ``edit``).
+    """
     if first.size != second.size or first.fps != second.fps:
         raise ValueError(
             f"{first!r} and {second!r}: clips to connect have one size and rate; fit the second to the first"
@@ -102,7 +108,15 @@ def connect(first: Clip, second: Clip, num_new: int, model: Compressor, context:
     end, beginning = prefix_of(first, context, model.geometry), suffix_of(second, context, model.geometry)
     start = end.num_frames + model.geometry.rendered_frames(num_new + 1) - 1
     task = keyframes([(0, end), (start, beginning)], start + beginning.num_frames, first.fps, model)
-    return replace(task, before=first.frames[: -end.num_frames], after=second.frames[beginning.num_frames :])
+    between = _dissolve(end.frames[-1], beginning.frames[0], start - end.num_frames)
+    dissolved = encode_whole(Clip(np.concatenate([end.frames, between, beginning.frames]), first.fps), model)
+    clean = torch.where(task.canvas.known == 1, task.canvas.clean, dissolved)
+    return replace(
+        task,
+        canvas=Canvas(clean, task.canvas.known.clamp(min=BRIDGE_KNOWN), first.fps),
+        before=first.frames[: -end.num_frames],
+        after=second.frames[beginning.num_frames :],
+    )
 
 
 def loop(clip: Clip, num_new: int, model: Compressor, context: int = 2) -> Task:
@@ -214,6 +228,14 @@ def encode_suffix(clip: Clip, model: Compressor) -> Float[Tensor, "c t h w"]:
     past = 1 + model.geometry.time_stride * (model.geometry.warm_up - 1)
     frames = np.pad(clip.frames, ((past, 0), (0, 0), (0, 0), (0, 0)), mode="reflect")
     return encode_whole(Clip(frames, clip.fps), model)[:, model.geometry.warm_up :]
+
+
+def _dissolve(
+    first: UInt8[np.ndarray, "h w 3"], last: UInt8[np.ndarray, "h w 3"], num_frames: int
+) -> UInt8[np.ndarray, "t h w 3"]:
+    """``num_frames`` frames in equal steps from one frame to another, both left out."""
+    share = np.linspace(0, 1, num_frames + 2, dtype=np.float32)[1:-1, None, None, None]
+    return ((1 - share) * first + share * last).round().astype(np.uint8)
 
 
 def _check_new(num_new: int) -> None:
