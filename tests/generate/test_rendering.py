@@ -12,7 +12,7 @@ from ozora.canvas import Canvas
 from ozora.clip import Clip
 from ozora.generate import tasks
 from ozora.generate.meeting import meet
-from ozora.generate.rendering import deliver, texts_over_time
+from ozora.generate.rendering import deliver, texts_over_time, texts_to_avoid
 from ozora.generate.request import Request
 from ozora.generate.tasks import Task
 
@@ -280,7 +280,24 @@ def test_each_text_has_its_own_span_of_a_window(generator):
     rendering = generator.begin(request)
     assert [span.num_tokens for span in rendering.prompted.spans] == [8, 4]  # latent frames at 0, 0.31 and 0.81 s
     assert [len(span.text) for span in rendering.prompted.spans] == [4, 2]
-    assert [span.num_tokens for span in rendering.negated.spans] == [12]
+
+
+def test_new_words_are_led_away_from_those_that_they_take_the_place_of(generator):
+    assert texts_to_avoid(["a", "a", "a"], "") == ["", "", ""]
+    assert texts_to_avoid(["a", "a", "b", "b", "a"], "") == ["", "", "a", "a", "b"]
+    assert texts_to_avoid(["a", "a", "b", "b", "a"], "rain") == ["rain"] * 5  # what is asked for goes first
+    request = Request("a red ball rolls", seconds=1.0, script=((0.5, "it stops"),))
+    rendering = generator.begin(request)
+    old, negated = rendering.prompted.spans[0].text, rendering.negated.spans
+    assert [span.num_tokens for span in negated] == [8, 4] and torch.equal(negated[1].text, old)
+    explicit = generator.begin(dataclasses.replace(request, negative="rain"))
+    assert [span.num_tokens for span in explicit.negated.spans] == [12]
+    # In a window that the earlier words do not reach, nothing is left of them.
+    late = generator.begin(dataclasses.replace(request, seconds=4.0))
+    while late.window < len(late.windows) - 1:
+        generator.advance([late])
+    assert [len(span.text) for span in late.prompted.spans] == [2]
+    assert torch.equal(late.negated.spans[0].text, negated[0].text) and len(late.negated.spans) == 1
 
 
 def test_a_script_goes_through_json(generator):

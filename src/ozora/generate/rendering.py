@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import accumulate, groupby
+from itertools import accumulate, groupby, pairwise
 
 import numpy as np
 import torch
@@ -202,12 +202,9 @@ class Rendering:
         levels, first = self._schedule(canvas.known)
         x = mix(patchify(canvas.clean, patch), patchify(self.noise[:, start:stop], patch), levels[0])
         self.levels, self.point, self.num_skipped = levels[first:].to(self.device), Point(x.to(self.device)), first
-        num_tokens = len(x) // (stop - start)
-        spans = [
-            Span(len(list(frames)) * num_tokens, self.states[text]) for text, frames in groupby(self.texts[start:stop])
-        ]
-        self.prompted = self._segment(canvas, spans)
-        self.negated = self._segment(canvas, [Span(len(x), self.states[self.request.negative])])
+        texts = self.texts[start:stop]
+        self.prompted = self._segment(canvas, texts)
+        self.negated = self._segment(canvas, texts_to_avoid(texts, self.request.negative))
 
     def _close_window(self) -> None:
         """Its latents are finished: the next window knows them."""
@@ -222,7 +219,11 @@ class Rendering:
         start, stop = self.windows[self.window]
         return Canvas(self.latents[:, start:stop], self.known[start:stop], self.task.canvas.fps, start == 0)
 
-    def _segment(self, canvas: Canvas, spans: list[Span]) -> Segment:
+    def _segment(self, canvas: Canvas, texts: list[str]) -> Segment:
+        """The window's tokens, with a text for each latent frame."""
+        _, h, w = canvas.grid
+        num_tokens = h * w // self.config.geometry.patch**2
+        spans = [Span(len(list(frames)) * num_tokens, self.states[text]) for text, frames in groupby(texts)]
         return segment(canvas.grid, canvas.fps, self.config.geometry, spans, canvas.starts_clip)
 
     def _draw_fresh(self) -> Float[Tensor, "n p"]:
@@ -245,6 +246,18 @@ def texts_over_time(request: Request, seconds: list[float]) -> list[str]:
     """The text that holds at each of these times: the prompt, then each line of the script from its start on."""
     lines = [(-math.inf, request.prompt), *request.script]
     return [next(text for start, text in reversed(lines) if second >= start) for second in seconds]
+
+
+def texts_to_avoid(texts: list[str], negative: str) -> list[str]:
+    """What guidance leads each latent frame of a window away from, when it is led to these texts.
+
+    That is ``negative``. Where there is none and the words change within the window, it is the words that they take the
+    place of: what is seen of the frames before would else outweigh what is new.
+    """
+    avoided = [negative]
+    for before, text in pairwise(texts):
+        avoided.append(before if text != before and not negative else avoided[-1])
+    return avoided
 
 
 def fingerprint_of(request: Request, canvas: Canvas, model_hash: str) -> bytes:
