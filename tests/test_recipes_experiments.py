@@ -14,7 +14,9 @@ import pytest
 import torch
 
 from ozora.clip import Clip
+from ozora.data.record import Caption
 from ozora.data.shards import ShardReader
+from ozora.evaluate.cases import Case
 from ozora.generate.folder import ModelConfig, find_model, load_folder, save_folder
 from ozora.model.autoencoder import Autoencoder, AutoencoderConfig
 from ozora.model.transformer import TransformerConfig
@@ -60,7 +62,8 @@ def recipe(name: str) -> ModuleType:
     return module
 
 
-scaling, ablations, guidance, native, gpu = map(recipe, ("scaling", "ablations", "guidance", "native", "gpu"))
+EXPERIMENTS = ("scaling", "ablations", "guidance", "native", "gpu", "captions")
+scaling, ablations, guidance, native, gpu, captions = map(recipe, EXPERIMENTS)
 
 
 def small_mini() -> TrainConfig:
@@ -104,7 +107,7 @@ def clips(tmp_path_factory) -> Path:
 @pytest.fixture
 def out(clips, tmp_path, monkeypatch) -> Path:
     """A folder to experiment in; recipes/mini.py is small, and ``mini`` is the untrained autoencoder."""
-    for module in (scaling, ablations, guidance, native, gpu):
+    for module in (scaling, ablations, guidance, native, gpu, captions):
         monkeypatch.setattr(module, "load_recipe", lambda _: small_mini())
     for user in ("train.fit_transformer", "train.held_out", "generate.generator"):
         monkeypatch.setattr(f"ozora.{user}.load_text_encoder", lambda *_: Lengths())
@@ -307,6 +310,77 @@ def test_both_runs_and_their_report(out, monkeypatch):
     with pytest.warns(UserWarning):  # the model of squares was not trained for other sizes
         text = native.report(out, 3)
     assert "simulator, cropped" in text and (out / "strip.png").is_file() and (out / "native.json").is_file()
+
+
+# captions
+
+
+class Watcher:
+    """A captioner that tells how many frames it was shown."""
+
+    id = "watcher"
+
+    def caption(self, clips, style="dense"):
+        return [f"{clip.num_frames} frames" for clip in clips]
+
+
+@pytest.fixture
+def told(out, monkeypatch) -> Path:
+    """The clips, described in three ways."""
+    monkeypatch.setattr(captions, "mini", small_mini)
+    monkeypatch.setattr(captions, "find_model", lambda _: out / "mini")
+    monkeypatch.setattr(captions, "load_captioner", lambda *_: Watcher())
+    (out / "own").mkdir()
+    captions.choose(out / "own" / "data", out / "data", 4, 2)
+    captions.describe(out / "own", "mini")
+    return out / "own"
+
+
+def test_three_descriptions_of_the_same_clips(told):
+    readers = {name: ShardReader(told / name) for name in ("data", "data-short", "data-written", "data-dense")}
+    assert {len(reader) for reader in readers.values()} == {6}
+    for i in range(6):
+        whole, short, written, dense = (reader.record(i) for reader in readers.values())
+        assert all(replace(one, captions=whole.captions) == whole for one in (short, written, dense))
+        assert all(len(one.captions) == 1 for one in (short, written, dense)) and whole.facts
+        assert dense.captions[0].text == whole.text("dense" if whole.num_frames > 1 else "still")
+        assert short.captions[0].text == (whole.text("short") or captions.in_short(whole))
+        assert all(item.color in short.captions[0].text for item in whole.facts.objects)
+        style = "dense" if whole.num_frames > 1 else "still"
+        assert written in (short, replace(whole, captions=(Caption(style, f"{whole.num_frames} frames"),)))
+
+
+def test_the_arms_differ_in_their_captions_alone(told, out, monkeypatch):
+    """They see the same latents in the same order, and a report tells them apart scene by scene."""
+    fits = [captions.fit(arm, 2, 1) for arm in captions.ARMS]
+    assert all(replace(fit, name="", card="") == replace(fits[0], name="", card="") for fit in fits)
+    (told / "mini").symlink_to(out / "mini")
+    for arm in captions.ARMS:
+        captions.main(told, arm, rows=2, threads=1)
+    records = ShardReader(out / "held-out" / "data").records()
+    moving = [one for one in records if one.num_frames > 1][:2]
+    cases = [Case(one.id, "", seed, one.facts, one) for seed, one in enumerate(moving) if one.facts]
+    monkeypatch.setattr(captions, "make_cases", lambda *_: cases)
+    monkeypatch.setattr(captions, "build_held_out", lambda *_, **__: ShardReader(out / "held-out" / "data"))
+    monkeypatch.setattr(captions, "load_expander", lambda *_: None)
+    monkeypatch.setattr(captions, "expanded_cases", lambda cases, _: cases)
+    text = captions.report(told, 2, 2)
+    assert text.count("| dense - written, each asked in its own words |") == 2 and (told / "strip.png").is_file()
+    assert set(json.loads((told / "captions.json").read_text())["tables"]) == {"clips", "pictures"}
+
+
+def test_differences_are_paired():
+    """Where one arm is right whenever another is and once more, the interval does not go below nothing."""
+    from ozora.evaluate.alignment import Score
+
+    right, wrong = Score(True, True, True, True, None, None), Score(False, False, False, False, None, None)
+    scores = {(arm, "short"): [right, wrong, wrong, right] for arm in captions.ARMS}
+    scores |= {(arm, "dense"): [right, right, wrong, right] for arm in captions.ARMS}
+    rows = captions.differences(scores)
+    own = rows["dense - short, each asked in its own words"]
+    assert own["count"].value == 0.25 and own["count"].low == 0 and own["event"] is None
+    assert rows["dense - short, asked short"]["count"].value == 0
+    assert "| +25 (+0 to +75) |" in captions.difference_table("", rows)
 
 
 # the sweep
