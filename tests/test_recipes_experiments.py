@@ -17,7 +17,7 @@ from ozora.clip import Clip
 from ozora.data.record import Caption
 from ozora.data.shards import ShardReader
 from ozora.evaluate.cases import Case
-from ozora.generate.folder import ModelConfig, find_model, load_folder, save_folder
+from ozora.generate.folder import ModelConfig, SamplingConfig, find_model, load_folder, save_folder
 from ozora.model.autoencoder import Autoencoder, AutoencoderConfig
 from ozora.model.transformer import TransformerConfig
 from ozora.train.config import AutoencoderFit, TrainConfig, TransformerFit, WorldConfig
@@ -81,6 +81,7 @@ def small_mini() -> TrainConfig:
                 network=TransformerConfig(width=32, num_blocks=1, num_heads=2),
                 optimizer=OptimizerConfig(warm_up_steps=2, decay_fraction=0.5),
                 row_tokens=64,
+                sampling=SamplingConfig(steps=2),
             ),
         ),
         world=WorldConfig(12, MIX),
