@@ -12,7 +12,7 @@ import pytest
 from ozora.clip import Clip
 from ozora.language.endpoint import MAX_REPLY, Endpoint, EndpointCaptioner, EndpointExpander, sampled
 from ozora.language.expander import expand
-from ozora.language.instructions import MAX_ANSWER_WORDS, cleaned
+from ozora.language.instructions import MAX_ANSWER_WORDS, asked_about, cleaned
 
 CLIP = Clip(np.zeros((9, 32, 48, 3), np.uint8), 8.0)
 
@@ -93,6 +93,12 @@ def test_a_few_frames_are_sent_as_pictures_to_the_model_asked_for():
     assert len(pictures) == 3 and "3 frames of one video of 1.1 seconds" in words["text"]
     data = pictures[0]["image_url"]["url"].removeprefix("data:image/png;base64,")
     assert base64.b64decode(data).startswith(b"PNG")
+
+
+def test_of_a_picture_nobody_is_asked_for_a_video():
+    question = asked_about(CLIP.slice(0, 1), 1, "medium")
+    assert question.startswith("Describe the picture in one sentence") and "video" not in question
+    assert "9 frames of one video" in asked_about(CLIP, 9, "medium")
 
 
 def test_small_frames_are_enlarged_and_few_are_all_sent():

@@ -18,7 +18,7 @@ from jaxtyping import UInt8
 
 from ozora.clip import Clip
 from ozora.language.captioner import Style
-from ozora.language.instructions import CAPTION, EXAMPLES, EXPAND, FRAMES, ONLY, cleaned
+from ozora.language.instructions import EXAMPLES, EXPAND, asked_about, cleaned
 
 EncodePicture = Callable[[UInt8[np.ndarray, "h w 3"]], bytes]
 """Pixels to the bytes of a PNG."""
@@ -151,12 +151,11 @@ class EndpointCaptioner:
         """The message that shows the clip and asks for a caption."""
         frames = sampled(clip, self.endpoint.num_frames)
         pictures = [base64.b64encode(self.encode_picture(frame)).decode("ascii") for frame in frames]
-        words = CAPTION[style] if clip.num_frames > 1 else CAPTION[style].replace("video", "picture")
-        lead = FRAMES.format(count=len(frames), seconds=clip.seconds) if len(frames) > 1 else ""
         content: list[dict[str, Any]] = [
             {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}} for data in pictures
         ]
-        return {"role": "user", "content": [*content, {"type": "text", "text": f"{lead}{words} {ONLY}"}]}
+        text = asked_about(clip, len(frames), style)
+        return {"role": "user", "content": [*content, {"type": "text", "text": text}]}
 
 
 @dataclass(frozen=True)

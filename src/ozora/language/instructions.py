@@ -6,6 +6,9 @@ nothing. ``cleaned`` takes the answer out of that, or says why there is none.
 
 import re
 
+from ozora.clip import Clip
+from ozora.language.captioner import Style
+
 CAPTION = {
     "short": "Describe the video in one short clause without a full stop: what is there and what it does.",
     "medium": "Describe the video in one sentence: what is there, what it does, and how the camera moves.",
@@ -38,6 +41,13 @@ EXAMPLES = (
 MAX_ANSWER_WORDS = 150
 _GREETING = re.compile(r"^(?:sure|certainly|of course|here(?:'s| is| are)|okay|ok)\b[^:\n]*:\s*", re.IGNORECASE)
 _LABEL = re.compile(r"^(?:\**(?:caption|description|prompt|answer|video|output)\**\s*[:\-]\s*)+", re.IGNORECASE)
+
+
+def asked_about(clip: Clip, num_shown: int, style: Style) -> str:
+    """The question that goes with ``num_shown`` frames of a clip, or with a picture."""
+    words = CAPTION[style] if clip.num_frames > 1 else CAPTION[style].replace("video", "picture")
+    lead = FRAMES.format(count=num_shown, seconds=clip.seconds) if num_shown > 1 else ""
+    return f"{lead}{words} {ONLY}"
 
 
 def cleaned(answer: str, was_cut: bool = False) -> str:

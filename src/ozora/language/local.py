@@ -9,7 +9,7 @@ import torch
 from ozora.clip import Clip
 from ozora.language.captioner import Style
 from ozora.language.endpoint import conversation, sampled
-from ozora.language.instructions import CAPTION, FRAMES, ONLY, cleaned
+from ozora.language.instructions import asked_about, cleaned
 
 
 class LocalCaptioner:
@@ -31,9 +31,9 @@ class LocalCaptioner:
         from PIL import Image
 
         frames = [Image.fromarray(frame) for frame in sampled(clip, self.num_frames)]
-        lead = FRAMES.format(count=len(frames), seconds=clip.seconds) if len(frames) > 1 else ""
         content = [{"type": "image", "image": frame} for frame in frames]
-        question = {"role": "user", "content": [*content, {"type": "text", "text": f"{lead}{CAPTION[style]} {ONLY}"}]}
+        text = asked_about(clip, len(frames), style)
+        question = {"role": "user", "content": [*content, {"type": "text", "text": text}]}
         return _answer(self._network, self._processor, [question], self.max_tokens, seed=None)
 
 
