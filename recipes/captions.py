@@ -177,8 +177,8 @@ def differences(scores: Mapping[tuple[str, str], Sequence[Score]]) -> dict[str, 
         ways = {f"asked {words}": (words, words) for _, words in scores}
         ways["each asked in its own words"] = OWN_WORDS[one], OWN_WORDS[two]
         for way, words in ways.items():
-            pair = [scores[arm, how] for arm, how in zip((one, two), words, strict=True)]
-            rows[f"{one} - {two}, {way}"] = {part: _difference(*pair, part) for part in (*PARTS, "all")}
+            ones, twos = scores[one, words[0]], scores[two, words[1]]
+            rows[f"{one} - {two}, {way}"] = {part: _difference(ones, twos, part) for part in (*PARTS, "all")}
     return rows
 
 
@@ -260,7 +260,7 @@ def main(
     do: Positional[Literal["data", "short", "written", "dense", "report"]],
     data: Path | None = None,
     model: str = "mini",
-    learned: tuple[int, int] = (768, 6144),
+    learned: tuple[int, int] = (512, 4096),
     asked: tuple[int, int] = (100, 200),
     rows: int = 1000,
     threads: int | None = None,
