@@ -176,7 +176,7 @@ def cases_of(out: Path, table: str, words: str, num_clips: int) -> list[Case]:
 
 
 def differences(scores: Mapping[tuple[str, str], Sequence[Score]]) -> dict[str, dict[str, Share | None]]:
-    """One arm less another, scene by scene: asked in the same words, and each in the words of its captions."""
+    """Scene by scene: one arm less another, asked in the same words and each in its own; and one arm in two wordings."""
     rows: dict[str, dict[str, Share | None]] = {}
     for one, two in PAIRS:
         ways = {f"asked {words}": (words, words) for _, words in scores}
@@ -184,6 +184,10 @@ def differences(scores: Mapping[tuple[str, str], Sequence[Score]]) -> dict[str, 
         for way, words in ways.items():
             ones, twos = scores[one, words[0]], scores[two, words[1]]
             rows[f"{one} - {two}, {way}"] = {part: _difference(ones, twos, part) for part in (*PARTS, "all")}
+    for arm, words in scores:
+        if words != "short":
+            ones, twos = scores[arm, words], scores[arm, "short"]
+            rows[f"{arm}, asked {words} - asked short"] = {part: _difference(ones, twos, part) for part in PARTS}
     return rows
 
 
@@ -195,11 +199,11 @@ def _difference(ones: Sequence[Score], twos: Sequence[Score], part: str) -> Shar
 
 def difference_table(title: str, rows: Mapping[str, Mapping[str, Share | None]]) -> str:
     """Markdown: points with their interval, bold where it does not hold 0."""
-    columns = [part for part in (*PARTS, "all") if any(row[part] for row in rows.values())]
+    columns = [part for part in (*PARTS, "all") if any(row.get(part) for row in rows.values())]
     lines = [f"### {title}", "", "| points | " + " | ".join(columns) + " |", "|---" + "|--:" * len(columns) + "|"]
     for name, row in rows.items():
         cells = []
-        for share in (row[part] for part in columns):
+        for share in (row.get(part) for part in columns):
             cell = f"{100 * share.value:+.0f} ({100 * share.low:+.0f} to {100 * share.high:+.0f})" if share else ""
             cells.append(f"**{cell}**" if share and share.low * share.high > 0 else cell)
         lines.append(f"| {name} | {' | '.join(cells)} |")
