@@ -176,7 +176,7 @@ def cases_of(out: Path, table: str, words: str, num_clips: int) -> list[Case]:
 
 
 def differences(scores: Mapping[tuple[str, str], Sequence[Score]]) -> dict[str, dict[str, Share | None]]:
-    """Scene by scene: one arm less another, asked in the same words and each in its own; and one arm in two wordings."""
+    """Scene by scene: one arm less another, in the same words and each in its own; and one arm in two wordings."""
     rows: dict[str, dict[str, Share | None]] = {}
     for one, two in PAIRS:
         ways = {f"asked {words}": (words, words) for _, words in scores}
