@@ -65,6 +65,10 @@ def on_path(path: str, fit: TransformerFit) -> TransformerFit:
     return replace(fit, path=path)
 
 
+def reading(encoder: str, fit: TransformerFit) -> TransformerFit:
+    return replace(fit, text_encoder=encoder)
+
+
 def both(one: Callable, two: Callable, fit: TransformerFit) -> TransformerFit:
     return two(one(fit))
 
@@ -88,6 +92,7 @@ EXPERIMENTS: dict[str, dict[str, Arm]] = {
         kind: Arm(partial(network, {"conditioning": kind}))
         for kind in ("cross_attention", "in_context", "adaln", "adaln_zero")
     },
+    "text": {"last layer": Arm(), "layer 2": Arm(partial(reading, "minilm-2"))},
     "path": {"straight": Arm(), "variance preserving": Arm(partial(on_path, "variance_preserving"))},
     "prediction": {"clean": Arm(), "velocity": Arm(partial(network, {"prediction": "velocity"}))},
     "latents": {

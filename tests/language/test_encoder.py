@@ -33,11 +33,12 @@ def test_states_are_those_of_the_library_that_the_weights_come_from(encoder):
     network = BertModel(BertConfig.from_json_file(encoder.folder / "config.json"), add_pooling_layer=False).eval()
     network.load_state_dict(load_file(encoder.folder / "model.safetensors"), strict=False)
     texts = ["a ball", "a green cone is hit by a pink sphere, and then it falls off the table", "ball " * 300]
-    for text, states in zip(texts, encoder.encode(texts)):
+    for text, states, early in zip(texts, encoder.encode(texts), load_text_encoder("minilm-2").encode(texts)):
         ids = torch.tensor([encoder._token_ids(text)])
         with torch.no_grad():
-            expected = network(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state[0]
-        torch.testing.assert_close(states, expected, atol=1e-5, rtol=0)
+            expected = network(ids, torch.ones_like(ids), output_hidden_states=True)
+        torch.testing.assert_close(states, expected.last_hidden_state[0], atol=1e-5, rtol=0)
+        torch.testing.assert_close(early, expected.hidden_states[2][0], atol=1e-5, rtol=0)
 
 
 def test_encoding_imports_neither_that_library_nor_a_compiler():
@@ -90,10 +91,11 @@ def test_loading_and_encoding_leave_the_random_numbers_alone():
 def test_the_hash_is_stable(encoder):
     assert encoder.hash == load_text_encoder().hash
     assert len(encoder.hash) == 64
+    assert len({load_text_encoder(id).hash for id in ("minilm", "minilm-1", "minilm-2")}) == 3
 
 
 def test_an_unknown_encoder_is_named():
-    with pytest.raises(ValueError, match=r"'t5'.*'minilm'"):
+    with pytest.raises(ValueError, match=r"'t5'.* minilm, minilm-1, "):
         load_text_encoder("t5")
 
 

