@@ -1,4 +1,4 @@
-"""Teach ``mini`` to make a clip in four steps instead of thirty-two; its weights, and so the slow path, stay as they are.
+"""Teach ``mini`` to make a clip in four steps instead of 32; its weights, and so the slow path, stay as they are.
 
     ozora train recipes/few_steps.py --out RUNS      (RUNS/data holds the clips that ``mini`` learned from)
 
