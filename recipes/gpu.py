@@ -216,14 +216,20 @@ def _median_seconds(step, device: torch.device) -> float:
 
 @contextmanager
 def time_limit(minutes: float) -> Iterator[None]:
-    """Press Ctrl-C when the time is up: fits save a checkpoint, builds leave whole shards, scores keep their clips."""
-    previous = signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
+    """Press Ctrl-C when the time is up: fits save a checkpoint, builds leave whole shards, scores keep their clips.
+
+    What a shell started in the background ignores Ctrl-C; within the limit it does not.
+    """
+    previous = {signal.SIGALRM: signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))}
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        previous[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.setitimer(signal.ITIMER_REAL, 60 * minutes)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def so_far(out: Path, fit: TransformerFit, scale: Scale) -> Path | None:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import signal
 import sys
 import tarfile
 from dataclasses import replace
@@ -407,10 +408,17 @@ def test_the_pieces_of_an_export_are_the_folder(clips, tmp_path, monkeypatch):
     assert again.hash == before.hash
 
 
-def test_a_call_ends_when_its_time_is_up():
-    with pytest.raises(KeyboardInterrupt), gpu.time_limit(1e-4):
-        while True:  # not signal.pause(), which would wait for ever for a signal that came just before it
-            pass
+@pytest.mark.parametrize("before", [signal.default_int_handler, signal.SIG_IGN])
+def test_a_call_ends_when_its_time_is_up(before):
+    """Also one that a shell started in the background, where Ctrl-C is ignored."""
+    found = signal.signal(signal.SIGINT, before)
+    try:
+        with pytest.raises(KeyboardInterrupt), gpu.time_limit(1e-4):
+            while True:  # signal.pause() would wait for ever for a signal that came just before it
+                continue
+        assert signal.getsignal(signal.SIGINT) is before
+    finally:
+        signal.signal(signal.SIGINT, found)
 
 
 def test_the_full_scale_is_legal_and_its_plan_decides_the_steps():
