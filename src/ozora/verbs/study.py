@@ -111,6 +111,7 @@ def build_world(
     mix: Literal["mini", "full"] = "full",
     split: Annotated[str, arg(metavar="NAME")] = "train",
     workers: Annotated[int | None, option("one per core", "INT")] = None,
+    transitions: Annotated[float, arg(metavar="SHARE")] = 0.0,
 ) -> None:
     """Simulate, render and describe clips with MuJoCo (extra "world"); a stopped build goes on.
 
@@ -121,10 +122,20 @@ def build_world(
         mix: What to draw from: what the model mini has seen, or everything there is.
         split: The split to make, or "all".
         workers: Processes.
+        transitions: Share of the clips, 0 to 1, in which one scene turns into another.
     """
     started = time.perf_counter()
     from ozora.world.build import build
     from ozora.world.mix import WorldMix
 
-    num_made = build(out, clips, seed, WorldMix.preset(mix), split, workers, show_progress=sys.stderr.isatty())
+    num_made = build(
+        out,
+        clips,
+        seed,
+        WorldMix.preset(mix),
+        split,
+        workers,
+        show_progress=sys.stderr.isatty(),
+        transitions=transitions,
+    )
     report(out, f"{clips} clips, {num_made} of them new, seed {seed}", started)

@@ -11,7 +11,8 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from multiprocessing import connection
 from pathlib import Path
@@ -29,6 +30,14 @@ from ozora.world.render import render
 from ozora.world.scene import CAMERAS, Scene, Trajectory
 from ozora.world.simulate import simulate
 from ozora.world.split import SPLITS, split_of
+from ozora.world.turning import (
+    SHORTEST,
+    make_turn_record,
+    render_turn,
+    sample_turn,
+    split_of_turn,
+    turn_is_shown,
+)
 
 MAX_ATTEMPTS = 1000
 _PLAN = "build.json"
@@ -36,12 +45,16 @@ _PLAN = "build.json"
 
 @dataclass(frozen=True)
 class Plan:
-    """All that decides what a build makes, but for how many clips. ``split`` "all" keeps every scene."""
+    """All that decides what a build makes, but for how many clips. ``split`` "all" keeps every scene.
+
+    Of the clips that are long enough a share ``transitions`` show one scene that turns into another.
+    """
 
     seed: int
     mix: WorldMix
     split: str = "train"
     clips_per_shard: int = 128
+    transitions: float = 0.0
 
     def __post_init__(self) -> None:
         if self.seed < 0:
@@ -50,10 +63,18 @@ class Plan:
             raise ValueError(f"split {self.split!r} is not one of {', '.join(SPLITS)}, all")
         if self.clips_per_shard < 1:
             raise ValueError(f"clips_per_shard is {self.clips_per_shard}; it must be 1 or more")
+        if not 0 <= self.transitions <= 1:
+            raise ValueError(f"transitions is {self.transitions}; it is a share of the clips, from 0 to 1")
+        longest = max(length for length, weight in self.mix.num_frames if weight > 0)
+        if self.transitions > 0 and longest < SHORTEST:
+            raise ValueError(f"no clip of the mix is longer than {longest} frames; a transition has {SHORTEST} or more")
 
     def to_json(self) -> str:
         """What ``build`` keeps in the folder, to refuse to mix two builds in it."""
-        return json.dumps({"plan": asdict(self), "mujoco": version("mujoco")}, indent=1) + "\n"
+        plan = asdict(self)
+        if not self.transitions:  # as folders say that were built before there were any
+            del plan["transitions"]
+        return json.dumps({"plan": plan, "mujoco": version("mujoco")}, indent=1) + "\n"
 
 
 def build(
@@ -65,11 +86,13 @@ def build(
     workers: int | None = None,
     clips_per_shard: int = 128,
     show_progress: bool = True,
+    transitions: float = 0.0,
 ) -> int:
     """Make the folder ``out`` hold ``clips`` simulated clips with records; returns how many were made now.
 
     ``split`` keeps scenes of one split only (see ``split.py``; "all" keeps every scene and the record says which
-    it is). Whole shards that are there are kept, so a stopped build goes on when it is called again. Ctrl-C
+    it is). A share ``transitions`` of the clips of five frames or more show one scene that turns into another (see
+    ``turning.py``). Whole shards that are there are kept, so a stopped build goes on when it is called again. Ctrl-C
     stops between two clips and leaves whole shards. Raises ``ValueError`` before any work for bad input and for
     a folder that holds another build.
     """
@@ -77,7 +100,7 @@ def build(
         raise ValueError(f"clips is {clips}; it must be 1 or more")
     if workers is not None and workers < 1:
         raise ValueError(f"workers is {workers}; it must be 1 or more, or None for one per core")
-    plan = Plan(seed, mix or WorldMix(), split, clips_per_shard)
+    plan = Plan(seed, mix or WorldMix(), split, clips_per_shard, transitions)
     for family in (family for family, weight in plan.mix.families if weight > 0):
         _sample(plan.mix, family, np.random.default_rng(seed))  # a mix that a family cannot serve is refused here
     folder = Path(out)
@@ -110,20 +133,47 @@ def build(
 
 
 def make_clip(plan: Plan, index: int) -> tuple[Clip, Record, dict[str, np.ndarray]]:
-    """Clip ``index`` of a build, its record, and its trajectory as arrays.
+    """Clip ``index`` of a build, its record, and its trajectory as arrays (a transition's source says it all).
 
     Raises ``ValueError`` where a thousand scenes in a row are of another split or show nothing.
     """
+    turns = np.random.default_rng([plan.seed, index, MAX_ATTEMPTS]).random() < plan.transitions
     for attempt in range(MAX_ATTEMPTS):
         scene = draw_scene(plan, index, attempt)
-        if plan.split not in ("all", split_of(scene)):
-            continue
-        trajectory = simulate(scene)
-        if not is_shown(scene, trajectory):
-            continue
-        clip = render(scene, trajectory)
-        return clip, make_record(f"{plan.seed}-{index:07d}", scene, trajectory), trajectory_arrays(trajectory)
+        make = partial(_turn, plan, index, attempt) if turns and scene.num_frames >= SHORTEST else partial(_play, plan)
+        if (made := make(f"{plan.seed}-{index:07d}", scene)) is not None:
+            return made
     raise ValueError(f"{MAX_ATTEMPTS} scenes in a row are not of split {plan.split!r}; widen the mix")
+
+
+def _play(plan: Plan, id: str, scene: Scene) -> tuple[Clip, Record, dict[str, np.ndarray]] | None:
+    """The scene's clip, or None where it is of another split or does not show all objects."""
+    if plan.split not in ("all", split_of(scene)):
+        return None
+    trajectory = simulate(scene)
+    if not is_shown(scene, trajectory):
+        return None
+    return render(scene, trajectory), make_record(id, scene, trajectory), trajectory_arrays(trajectory)
+
+
+def _turn(
+    plan: Plan, index: int, attempt: int, id: str, one: Scene
+) -> tuple[Clip, Record, dict[str, np.ndarray]] | None:
+    """The clip of the scene that turns into another one of its size, length and rate, or None as above."""
+    generator = np.random.default_rng([plan.seed, index, attempt, 1])
+    alike = replace(
+        plan.mix,
+        sizes=(((one.width, one.height), 1.0),),
+        num_frames=((one.num_frames, 1.0),),
+        fps=((one.fps, 1.0),),
+    )
+    turn = sample_turn(one, _sample(alike, draw(alike.families, generator), generator), generator)
+    if plan.split not in ("all", split_of_turn(turn)):
+        return None
+    first, second = simulate(turn.one), simulate(turn.two)
+    if not turn_is_shown(turn, first, second):
+        return None
+    return render_turn(turn, first, second), make_turn_record(id, turn, first, second), {}
 
 
 def draw_scene(plan: Plan, index: int, attempt: int = 0) -> Scene:
@@ -194,7 +244,9 @@ def _missing_shards(folder: Path, plan: Plan, clips: int) -> list[tuple[int, int
     """(index, number of clips) of the shards to make; writes the plan into a new folder and checks it in an old one."""
     stated = folder / _PLAN
     if stated.exists() and stated.read_text(encoding="utf-8") != plan.to_json():
-        raise ValueError(f"{folder} holds a build of another seed, mix, split or simulator; choose another folder")
+        raise ValueError(
+            f"{folder} holds a build of another seed, mix, split, transitions or simulator; choose another folder"
+        )
     there = whole_shards(folder)
     if there and not stated.exists():
         raise ValueError(f"{folder} holds shards but no {_PLAN}, so it is no build; choose another folder")

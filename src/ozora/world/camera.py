@@ -47,25 +47,32 @@ def pose(camera: Camera, progress: float, width: int, height: int) -> Pose:
     position = target - distance * _forward(azimuth, camera.elevation)
     if camera.motion == "pan":
         azimuth -= moved
-    forward = _forward(azimuth, camera.elevation)
-    right = np.array([np.sin(np.radians(azimuth)), -np.cos(np.radians(azimuth)), 0.0])
     short = np.tan(np.radians(camera.field_of_view) / 2)
-    return Pose(
-        position=position,
-        forward=forward,
-        right=right,
-        up=np.cross(right, forward),
-        tangent_x=short * width / min(width, height),
-        tangent_y=short * height / min(width, height),
-        azimuth=azimuth,
-        elevation=camera.elevation,
-    )
+    across, up = short * width / min(width, height), short * height / min(width, height)
+    return _looking(position, azimuth, camera.elevation, across, up)
 
 
 def poses(scene: Scene) -> list[Pose]:
     """The camera at every frame of the scene."""
     last = max(1, scene.num_frames - 1)
     return [pose(scene.camera, i / last, scene.width, scene.height) for i in range(scene.num_frames)]
+
+
+def between(one: Pose, two: Pose, share: float) -> Pose:
+    """The pose at a ``share`` (0 to 1) of the way from one to the other, which turns the short way round."""
+
+    def mean(first, second):
+        return (1 - share) * first + share * second
+
+    turned = (two.azimuth - one.azimuth + 180) % 360 - 180
+    azimuth, elevation = one.azimuth + share * turned, mean(one.elevation, two.elevation)
+    return _looking(
+        mean(one.position, two.position),
+        azimuth,
+        elevation,
+        mean(one.tangent_x, two.tangent_x),
+        mean(one.tangent_y, two.tangent_y),
+    )
 
 
 def project(seen_from: Pose, points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
@@ -79,6 +86,14 @@ def project(seen_from: Pose, points: Float[np.ndarray, "n 3"]) -> Float[np.ndarr
     x = offset @ seen_from.right / (safe * seen_from.tangent_x)
     y = offset @ seen_from.up / (safe * seen_from.tangent_y)
     return np.stack([np.nan_to_num(x, nan=np.inf), np.nan_to_num(y, nan=np.inf), depth], axis=-1)
+
+
+def _looking(
+    position: Float[np.ndarray, " 3"], azimuth: float, elevation: float, tangent_x: float, tangent_y: float
+) -> Pose:
+    forward = _forward(azimuth, elevation)
+    right = np.array([np.sin(np.radians(azimuth)), -np.cos(np.radians(azimuth)), 0.0])
+    return Pose(position, forward, right, np.cross(right, forward), tangent_x, tangent_y, azimuth, elevation)
 
 
 def _forward(azimuth: float, elevation: float) -> Float[np.ndarray, " 3"]:

@@ -118,15 +118,18 @@ def is_shown(scene: Scene, trajectory: Trajectory) -> bool:
     return all(overlap(scene, one, two).mean() < 0.5 for one, two in pairs)
 
 
-def write_captions(scene: Scene, trajectory: Trajectory) -> tuple[Caption, ...]:
-    """One caption of each style (of a picture "still" alone). The same scene always gets the same words."""
+def write_captions(scene: Scene, trajectory: Trajectory, begins: float = 0.0) -> tuple[Caption, ...]:
+    """One caption of each style (of a picture "still" alone). The same scene always gets the same words.
+
+    ``begins`` is when in the clip the scene begins, in seconds; times are told by the clip's clock.
+    """
     actors = read_story(scene, trajectory)
     writers = {"dense": _dense, "medium": _medium, "short": _short, "tags": _tags, "still": _still}
     captions = []
     for i, (style, write) in enumerate(writers.items()):
         if scene.num_frames == 1 and style != "still":
             continue
-        cast = _Cast(scene, trajectory, actors, Pen(np.random.default_rng([scene.seed, i])))
+        cast = _Cast(scene, trajectory, actors, Pen(np.random.default_rng([scene.seed, i])), begins)
         captions.append(Caption(style, write(cast)))
     return tuple(captions)
 
@@ -139,6 +142,7 @@ class _Cast:
     trajectory: Trajectory
     actors: tuple[Actor, ...]
     pen: Pen
+    begins: float = 0.0
     nouns: dict[str, str] = field(default_factory=dict)
     named: set[str] = field(default_factory=set)
     told_times: list[float] = field(default_factory=list)
@@ -177,7 +181,7 @@ class _Cast:
         new = all(abs(deed.time - time) > 0.1 for time in self.told_times) and len(self.told_times) < MAX_TIMES
         if timed and new and deed.kind in TIMED_DEEDS and deed.time >= 0.15:
             self.told_times.append(deed.time)
-            phrase += f" {self.pen.pick(('after', 'after', 'at'))} {seconds(deed.time)}"
+            phrase += f" {self.pen.pick(('after', 'after', 'at'))} {seconds(self.begins + deed.time)}"
         return phrase
 
     def floor(self) -> str:

@@ -201,6 +201,27 @@ EVENT_TAGS: dict[str, tuple[str, ...]] = {
     "mark": ("colour change",),
 }
 
+# How one scene turns into another: before the first scene's sentence, between two sentences, timed, in one clause.
+TURN_BEGINNINGS: tuple[str, ...] = ("", "", "First,", "At first,")
+TURN_SENTENCES: tuple[str, ...] = (
+    "Then the scene changes.",
+    "Then it turns into another scene.",
+    "Then everything turns into another scene.",
+    "The scene then becomes another one.",
+)
+TURN_TIMED: tuple[str, ...] = (
+    "After {begins} the scene begins to change, and after {ends} it has become another one.",
+    "After {begins} it begins to turn into another scene, which takes {lasts}.",
+    "Between {begins} and {ends} everything turns into another scene.",
+)
+TURN_CLAUSES: tuple[str, ...] = (
+    "first {one}, then {two}",
+    "{one}, then the scene changes and {two}",
+    "{one}, and this turns into a scene where {two}",
+    "{one}, and the scene becomes one where {two}",
+)
+TURN_TAGS: tuple[str, ...] = ("transition", "scene change")
+
 
 def bare(phrase: str) -> str:
     """The phrase for more than one: "rolls off and stops" -> "roll off and stop"."""
