@@ -46,5 +46,5 @@ def test_a_stored_clip_gives_the_maps_of_its_scene(tmp_path) -> None:
 def test_footage_has_no_scene() -> None:
     clip = Clip(np.zeros((1, 16, 16, 3), np.uint8), 8.0)
     record = Record("phone", clip.width, clip.height, 1, 8.0, (Caption("dense", "a street"),))
-    with pytest.raises(ValueError, match="phone has no scene"):
+    with pytest.raises(ValueError, match="phone has no scene of its own"):
         stored_scene(record, lambda name: np.zeros(1))

@@ -26,10 +26,13 @@ NUM_MAPS = QUARTERS**2 + len(SHAPES) + len(PALETTE) + 1
 def stored_scene(record: Record, array: Callable[[str], np.ndarray]) -> tuple[Scene, Trajectory]:
     """The scene of a simulated clip and its states, from a record and the arrays that ``build`` kept beside it.
 
-    The trajectory is without contacts and events. Raises ``ValueError`` for a clip that was not simulated.
+    The trajectory is without contacts and events. Raises ``ValueError`` for a clip that was not simulated, and for one
+    that shows a scene turning into another.
     """
     if "scene" not in record.source:
-        raise ValueError(f"{record.id} has no scene; only clips of `ozora world build` do")
+        raise ValueError(
+            f"{record.id} has no scene of its own; only clips of `ozora world build` without --transitions do"
+        )
     scene = Scene.from_json(json.dumps(record.source["scene"]))
     return scene, Trajectory(
         times=np.arange(scene.num_frames) / scene.fps,
