@@ -7,7 +7,7 @@ the second scene is alone.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 
@@ -194,9 +194,8 @@ def _until(trajectory: Trajectory, last: int) -> Trajectory:
 def _pairs(turn: Turn, one: Trajectory, two: Trajectory) -> dict[int, int]:
     """Which body of ``one`` becomes which of ``two``: objects in order, if both are there as long as the turn lasts."""
     numbers = [[k for k, b in enumerate(s.bodies) if b.role == "object"] for s in (turn.one, turn.two)]
-    there = one.visible[turn.start : turn.start + turn.frames + 1].all(axis=0)
-    there_too = two.visible[: turn.frames + 1].all(axis=0)
-    return {k: m for k, m in zip(*numbers) if there[k] and there_too[m]}
+    there, there_too = one.visible[turn.start : turn.start + turn.frames + 1], two.visible[: turn.frames + 1]
+    return {k: m for k, m in zip(*numbers) if there[:, k].all() and there_too[:, m].all()}
 
 
 def _blend(one: Picture, two: Picture, share: float, pairs: Mapping[int, int]) -> Picture:
@@ -257,6 +256,6 @@ def _mean(one: np.ndarray, two: np.ndarray, share: float) -> np.ndarray:
     return (1 - share) * one + share * two
 
 
-def _tones(one: Sequence[Color], two: Sequence[Color], share: float) -> tuple[Color, Color]:
-    near, far = (tuple((1 - share) * x + share * y for x, y in zip(*pair)) for pair in zip(one, two))
-    return near, far
+def _tones(one: tuple[Color, Color], two: tuple[Color, Color], share: float) -> tuple[Color, Color]:
+    (r, g, b), (x, y, z) = _mean(np.array(one), np.array(two), share).tolist()
+    return (r, g, b), (x, y, z)
