@@ -82,9 +82,6 @@ def test_a_bridge_shows_both_ends_in_one_window_where_it_can(model, seconds, exp
 def test_edit_and_fill(model, draw):
     clip = clip_of(9)
     assert set(known(ask.edit(model, clip, "a ball", 0.25))) == {0.75}
-    assert ask.edit(model, clip, "a ball", 0.25).guidance == 1.5 * model.config.sampling.guidance
-    assert ask.edit(model, clip, "a ball", 0.25, guidance=1.2).guidance == 1.2
-    assert ask.extend(model, clip, "a ball").guidance is None
     assert np.array_equal(draw(ask.edit(model, clip, "a ball", 0.0)).frames, clip.frames)
     remade = np.zeros((9, 32, 32), bool)
     remade[:] = ask.box_mask(clip.size, (0, 0, 16, 16))
@@ -127,7 +124,6 @@ def test_words_and_pixels_of_a_shot_begin_together(generator, model, draw):
 
 def test_a_storyboard_without_pixels_is_a_script(model, draw):
     request = ask.storyboard(model, SHOTS, size=(48, 32), steps=2)
-    assert request.guidance == 1.5 * model.config.sampling.guidance
     assert request.canvas is None and request.script == ((1, "a blue ball"), (2.5, "a green ball"))
     made = draw(request)
     assert (made.size, made.num_frames) == ((48, 32), 24)

@@ -43,6 +43,19 @@ def test_options_do_something(generator):
         assert differing(generator("a red ball", seconds=1.0, **option), clip) > 0, option
 
 
+def test_words_at_odds_with_what_is_beside_them_are_followed_more_firmly(generator):
+    usual, clip = generator.config.sampling.guidance, clip_of()
+    edit, animate = tasks.edit(clip, 0.5, generator.model), tasks.animate(clip.slice(0, 1), 9, 8.0, generator.model)
+    for options, factor in (
+        ({}, 1.0),
+        ({"canvas": animate}, 1.0),
+        ({"canvas": edit}, 1.5),
+        ({"seconds": 3.0, "script": ((1.0, "a blue ball"),)}, 1.5),
+    ):
+        assert generator.resolve(Request("a red ball", **options)).guidance == factor * usual, options
+        assert generator.resolve(Request("a red ball", guidance=1.2, **options)).guidance == 1.2
+
+
 def test_the_random_numbers_of_the_caller_stay_untouched(generator):
     state = torch.get_rng_state()
     generator("a red ball", seconds=0.5)
@@ -121,7 +134,7 @@ def test_sdedit_is_one_schedule_cut_short(make_generator):
     generator = make_generator(guidance_interval=(0.0, 1.0))
     task = tasks.edit(clip_of(9), 0.6, generator.model)
     edited = generator.begin(Request("a dog", seed=2, canvas=task))
-    blank = generator.begin(Request("a dog", seed=2, seconds=9 / 8))
+    blank = generator.begin(Request("a dog", seed=2, seconds=9 / 8, guidance=edited.guidance))
     levels = 0.6 * torch.cat([torch.ones_like(blank.levels[:1]), blank.levels])
     blank.levels, blank.ends, blank.point = levels, [len(levels) - 1], edited.point
     torch.testing.assert_close(finished(generator, blank), finished(generator, edited), atol=1e-5, rtol=0)

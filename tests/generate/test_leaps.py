@@ -86,6 +86,8 @@ def test_a_fall_back_is_told_and_a_wish_that_cannot_be_is_refused(leaper, genera
     still = leaper("a ball", seconds=0.125)
     half = tasks.edit(still, 0.5, leaper.model)
     assert leaper.resolve(Request("a ball", steps=4, canvas=half)).sampler == "multistep"
+    script = Request("a ball", seconds=3.0, steps=4, script=((1.0, "a cube"),))
+    assert (leaper.resolve(script).sampler, leaper.resolve(script).guidance) == ("leap", 2.0)
     with pytest.raises(ValueError, match="leaps in 4 steps only"):
         leaper.resolve(Request("a ball", steps=12, sampler="leap"))
     with pytest.raises(ValueError, match="has not learned to leap"):

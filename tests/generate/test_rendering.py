@@ -261,7 +261,7 @@ def test_parts_of_frames_are_filled_in_a_long_clip(generator):
 
 def test_a_script_takes_over_from_its_seconds_on(generator):
     lines = ((1.0, "it stops"), (2.0, "it falls over"))
-    request = Request("a red ball rolls", seconds=4.0, seed=1, script=lines)
+    request = Request("a red ball rolls", seconds=4.0, seed=1, guidance=2.0, script=lines)
     assert texts_over_time(request, [0.0, 0.5, 1.0, 1.5, 2.5]) == [
         *["a red ball rolls"] * 2,
         *["it stops"] * 2,

@@ -36,8 +36,6 @@ __all__ = [
     "storyboard",
 ]
 MAX_CONTEXT = 2
-FIRMLY = 1.5
-"""By how much more than usual words are followed that ask for something else than the pixels beside them show."""
 
 
 def animate(
@@ -83,11 +81,8 @@ def loop(model: Model, clip: Clip, prompt: str = "", seconds: float = 1.0, **opt
 
 
 def edit(model: Model, clip: Clip, prompt: str, strength: float = 0.6, **options: Any) -> Request:
-    """The clip as the prompt describes it; ``strength`` from 0 (as it is) to 1 (all new).
-
-    Without a ``guidance`` among the options it is the model's ``FIRMLY``.
-    """
-    return Request(prompt, canvas=tasks.edit(clip, strength, model), **_firm(model, options))
+    """The clip as the prompt describes it; ``strength`` from 0 (as it is) to 1 (all new)."""
+    return Request(prompt, canvas=tasks.edit(clip, strength, model), **options)
 
 
 def fill(model: Model, clip: Clip, prompt: str, remade: Bool[np.ndarray, "t h w"], **options: Any) -> Request:
@@ -108,10 +103,8 @@ def storyboard(
     ``given`` has a clip or None for each shot, all of one size and of the rate ``fps``. The words of a shot are read
     by whole latent frames (four frames), and its pixels begin with the first of these, which is at most two frames from
     its start. A picture that does not open the storyboard is held for a latent frame; of a clip, the whole latent
-    frames that fit into its shot are given. Without a ``guidance`` among the options it is the model's ``FIRMLY``, for
-    each shot's words are at odds with what the shot before shows.
+    frames that fit into its shot are given.
     """
-    options = _firm(model, options)
     geometry, fps = model.geometry, model.config.default_fps if fps is None else fps
     seconds = shots[-1].start + shots[-1].seconds
     num_frames = geometry.delivered_frames(seconds, fps)
@@ -132,14 +125,6 @@ def storyboard(
     if not parts:
         return Request(shots[0].prompt, size, seconds, fps, script=script, **options)
     return Request(shots[0].prompt, canvas=tasks.keyframes(parts, num_frames, fps, model), script=script, **options)
-
-
-def _firm(model: Model, options: dict[str, Any]) -> dict[str, Any]:
-    """The options with more guidance, unless they say how much, or steps for which the model has learned its own."""
-    leaps = model.leaps is not None and options.get("steps") == model.leaps.num_steps
-    if leaps or options.get("guidance") is not None:
-        return options
-    return options | {"guidance": FIRMLY * model.config.sampling.guidance}
 
 
 def box_mask(size: tuple[int, int], box: tuple[int, int, int, int]) -> Bool[np.ndarray, "h w"]:

@@ -44,6 +44,9 @@ MAX_CLIP_TOKENS = 2**22
 """A clip of more tokens is refused: its latents alone would fill gigabytes."""
 ROW_TOKENS = 2**15
 """Requests share a row up to this many tokens; what is more goes into further rows."""
+FIRMLY = 1.5
+"""By how much more than usual words are followed that ask for something else than the shot before them, or than the
+pixels that they are to change, show."""
 NUM_TEXTS = 256
 """Texts whose states are remembered: many requests say the same."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -205,8 +208,9 @@ class Generator:
             seconds=DEFAULT_SECONDS if request.seconds is None else request.seconds,
             fps=config.default_fps if request.fps is None else request.fps,
             steps=config.sampling.steps if request.steps is None else request.steps,
-            guidance=config.sampling.guidance if request.guidance is None else request.guidance,
         )
+        if request.guidance is None:
+            request = replace(request, guidance=self._guidance(request))
         reason = why_not(self.leaps, request)
         if request.sampler is None:
             request = replace(request, sampler=config.sampling.sampler if reason else "leap")
@@ -257,6 +261,13 @@ class Generator:
             rates = ", ".join(f"{fps:g}" for fps in trained.fps)
             doubts.append(f"{request.fps:g} fps is outside what {self.name} was trained on ({rates}); expect less")
         return doubts
+
+    def _guidance(self, request: Request) -> float:
+        """What a request has that names none: ``FIRMLY`` where words are at odds with what is beside them."""
+        if self.leaps is not None and request.steps == self.leaps.num_steps and not request.is_known_in_part:
+            return self.leaps.guidance
+        is_at_odds = bool(request.script) or request.is_known_in_part
+        return self.config.sampling.guidance * (FIRMLY if is_at_odds else 1)
 
     def _decoded(self, rendering: Rendering, progress: Progress | None) -> Iterator[UInt8[np.ndarray, "_t h w 3"]]:
         """Frames of the canvas, decoded window by window whenever it is called, so that they are always the same."""

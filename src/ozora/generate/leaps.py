@@ -22,7 +22,6 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from ozora.generate.request import Request
-from ozora.generate.tasks import as_task
 from ozora.model.transformer import Transformer
 
 FILE = "leaps.safetensors"
@@ -49,7 +48,7 @@ def why_not(leaps: Leaps | None, request: Request) -> str:
         return f"leaps with guidance {leaps.guidance:g} only"
     if request.is_guided and request.negative:
         return "leaps without a negative prompt only"
-    if request.canvas is not None and as_task(request.canvas).canvas.known.frac().any():
+    if request.is_known_in_part:
         return "leaps where pixels are known or are not, but not in part"
     return ""
 

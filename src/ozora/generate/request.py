@@ -7,7 +7,7 @@ from typing import Any
 
 from ozora.canvas import Canvas
 from ozora.flow.sampler import SAMPLERS, Sampler
-from ozora.generate.tasks import Task
+from ozora.generate.tasks import Task, as_task
 
 MAX_STEPS = 1000
 MAX_GUIDANCE = 100.0
@@ -60,6 +60,11 @@ class Request:
     def is_guided(self) -> bool:
         """Whether guidance would change anything."""
         return self.guidance != 1 and any(text != self.negative for text in self.texts)
+
+    @property
+    def is_known_in_part(self) -> bool:
+        """Whether some of its pixels are given, but not quite: what an edit, or a bridge between clips, begins with."""
+        return self.canvas is not None and bool(as_task(self.canvas).canvas.known.frac().any())
 
     @property
     def texts(self) -> tuple[str, ...]:

@@ -260,11 +260,11 @@ def _painted_out(
 
 
 MASK_MIX = {
-    "nothing": 0.45,
+    "nothing": 0.30,
     "first": 0.15,
     "prefix": 0.15,
     "suffix": 0.05,
-    "ends": 0.07,
+    "ends": 0.22,
     "block": 0.05,
     "frames": 0.08,
 }

@@ -167,6 +167,7 @@ class WorldConfig:
     mix: WorldMix = field(default_factory=WorldMix.mini)
     seed: int = 0
     workers: int | None = None
+    transitions: float = 0.0
 
 
 @dataclass(frozen=True)

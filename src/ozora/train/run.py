@@ -76,4 +76,4 @@ def build_world(world: WorldConfig, data: Path) -> None:
     """Simulate the clips that the folder lacks; needs the extra ``world``."""
     from ozora.world.build import build
 
-    build(data, world.num_clips, world.seed, world.mix, workers=world.workers)
+    build(data, world.num_clips, world.seed, world.mix, workers=world.workers, transitions=world.transitions)
