@@ -116,7 +116,8 @@ def choose(out: Path, source: Path | None, num_clips: int, num_pictures: int) ->
     reader = ShardReader(source)
     pictures, clips = [], []
     for index in reader.indices("train"):
-        (pictures if reader.record(index).num_frames == 1 else clips).append(index)
+        if reader.record(index).facts is not None:  # scenes that turn into others have none
+            (pictures if reader.record(index).num_frames == 1 else clips).append(index)
     chosen = [*clips[:num_clips], *pictures[:num_pictures]]
     there = whole_shards(out)
     for shard, start in enumerate(range(0, len(chosen), SHARD)):

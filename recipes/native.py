@@ -71,7 +71,8 @@ def world() -> WorldConfig:
     """The world of recipes/mini.py in wide and tall clips alone."""
     config = load_recipe(str(Path(__file__).with_name("mini.py"))).world
     assert config is not None
-    return replace(config, num_clips=config.num_clips // 2, mix=replace(config.mix, sizes=SIZES), seed=2)
+    mix = replace(config.mix, sizes=SIZES)
+    return replace(config, num_clips=config.num_clips // 4, mix=mix, seed=2, transitions=0.0)
 
 
 def crop_shards(source: Path, target: Path) -> int:
