@@ -45,6 +45,8 @@ class AutoencoderFit:
     ``pyramid_weight`` L1 of a Laplacian pyramid + ``kl_weight`` KL; in a share ``equivariance`` of the steps
     halved latents must also decode to halved frames. A pixel of the purest colour counts 1 + ``chroma_weight``
     times as much as a grey one: what moves and is named is mostly small and vivid, what lies behind it large and pale.
+    ``init_from`` is a model folder to go on from; with ``decoder_only`` its latents stay what they are, so that a
+    transformer trained on them goes with the new decoder. Raises ``ValueError`` for that without an ``init_from``.
     """
 
     run: RunConfig
@@ -60,6 +62,11 @@ class AutoencoderFit:
     equivariance: float = 0.25
     split: str = "train"
     init_from: str | None = None
+    decoder_only: bool = False
+
+    def __post_init__(self) -> None:
+        if self.decoder_only and not self.init_from:
+            raise ValueError("decoder_only is True without init_from; name the model folder whose latents stay")
 
 
 @dataclass(frozen=True)

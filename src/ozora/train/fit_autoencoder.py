@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from ozora.clip import Clip
 from ozora.data.shards import ShardReader
-from ozora.generate.folder import ModelConfig, load_folder, save_folder
+from ozora.generate.folder import ModelConfig, find_model, load_folder, save_folder
 from ozora.model.autoencoder import Autoencoder
 from ozora.train.checkpoint import Interruption, latest_checkpoint, load_checkpoint, save_checkpoint
 from ozora.train.config import AutoencoderFit
@@ -139,11 +139,14 @@ def fit_autoencoder(fit: AutoencoderFit, data: Path, out: Path, resume: bool = F
     # data and model
     windows = Windows(ShardReader(data), fit)
     network = Autoencoder(fit.network)
-    if fit.init_from:
-        network.load_state_dict(load_folder(Path(fit.init_from)).autoencoder.state_dict())
+    start = load_folder(find_model(fit.init_from)) if fit.init_from else None
+    if start is not None:
+        network.load_state_dict(start.autoencoder.state_dict())
     else:
         network.start_at_principal_components(windows.examples(NUM_CLIPS_FOR_COMPONENTS))
     network = network.to(device=device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    if fit.decoder_only:
+        network.requires_grad_(False).decoder.requires_grad_(True)
     optimizers = make_optimizers(network, fit.optimizer)
     ema = Ema(network, fit.optimizer.ema_decay)
 
@@ -191,10 +194,13 @@ def fit_autoencoder(fit: AutoencoderFit, data: Path, out: Path, resume: bool = F
     # export
     network.load_state_dict(ema.weights)
     network = network.to("cpu").eval()
-    examples = windows.examples(NUM_CLIPS_FOR_COMPONENTS)
-    if examples.shape[2] > 1:
-        network.align_first_frame(examples)
-    mean, std = latent_statistics(network, windows.reader, fit.split)
+    if start is not None and fit.decoder_only:
+        mean, std = start.config.latent_mean, start.config.latent_std
+    else:
+        examples = windows.examples(NUM_CLIPS_FOR_COMPONENTS)
+        if examples.shape[2] > 1:
+            network.align_first_frame(examples)
+        mean, std = latent_statistics(network, windows.reader, fit.split)
     config = ModelConfig(
         name=fit.name,
         geometry=network.geometry,
