@@ -19,7 +19,7 @@ from ozora.world.mix import WorldMix
 from ozora.world.render import render
 from ozora.world.simulate import simulate
 from ozora.world.split import split_of
-from ozora.world.turning import Turn, render_turn, sample_turn, split_of_turn, stored_turn, write_turn
+from ozora.world.turning import Turn, render_between, render_turn, sample_turn, split_of_turn, stored_turn, write_turn
 from ozora.world.wording import HELD_OUT_WORDS
 
 MIX = WorldMix.mini().change(sizes="32x32,48x16", num_frames="9,1:0.3")
@@ -42,6 +42,16 @@ def test_each_scene_is_alone_before_and_after(one: str, two: str) -> None:
     steps = np.abs(np.diff(frames[3:12].astype(float), axis=0)).mean(axis=(1, 2, 3))
     assert steps.max() < 0.6 * way
     assert steps[1:-1].min() > 0.02 * way
+
+
+def test_a_bridge_leads_from_the_last_frame_to_the_first() -> None:
+    first, then = scenes("collide", "swing")
+    paths = simulate(first), simulate(then)
+    ends = render(first, paths[0]).frames[-1:], render(then, paths[1]).frames[:1]
+    bridge = render_between(first, paths[0], then, paths[1], 4).frames
+    steps = np.abs(np.diff(np.concatenate([ends[0], bridge, ends[1]]).astype(float), axis=0)).mean(axis=(1, 2, 3))
+    way = np.abs(ends[0].astype(float) - ends[1]).mean()
+    assert len(bridge) == 4 and steps.max() < 0.5 * way and steps.min() > 0.1 * way
 
 
 def test_the_share_is_smooth_and_the_camera_turns_the_short_way() -> None:

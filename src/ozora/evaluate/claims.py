@@ -105,7 +105,8 @@ PIXEL_ASKS = {
     "extend backward": "Eight frames are given, nine are made before them: three beginnings for one ending.",
     "loop": "Eight frames lead from a clip's end to its beginning. Playing back and forth is smooth, and no answer: "
     "velocity does not go on.",
-    "connect": "Eight frames lead from one clip to another. A cross-fade has no jump, and half the sharpness.",
+    "connect": "Eight frames lead from one clip to another. The simulator turns one scene into the other, objects into "
+    "objects; a cross-fade has no jump, and half the sharpness.",
     "physics": "Where would physics have taken the objects, and where did the model? Two guesses that know no physics "
     "stand beside it.",
     "edit": "The prompt says another color for one object. Is it that color, and is everything where it was?",

@@ -17,7 +17,7 @@ from ozora.evaluate.join import Join, judge_join, largest_step, reversed_join, s
 from ozora.evaluate.measures import Scores, all_of, judge_all, summarize
 from ozora.evaluate.motion import Frames, find_paths, sharpness, steps, travel
 from ozora.evaluate.physics_error import constant_velocity, nothing_moves, seen_places, trajectory_error
-from ozora.evaluate.pixel_cases import NUM_FRAMES, NUM_GIVEN, NUM_PHYSICS
+from ozora.evaluate.pixel_cases import NUM_FRAMES, NUM_GIVEN, NUM_PHYSICS, scene_of, turned
 from ozora.evaluate.tables import Rows
 from ozora.evaluate.track import find_tracks
 from ozora.generate import ask
@@ -198,6 +198,8 @@ def connect(bench: Bench) -> Tables:
                 **bench.options(bench.cases[i]),
             ),
         )
+    scenes = [scene_of(case) for case in bench.cases]
+    bridges["simulator's turn"] = [turned(a, b, NUM_BRIDGE) for a, b in zip(scenes, [*scenes[1:], scenes[0]])]
     bridges["frozen clip"] = [np.repeat(a[-1:], NUM_BRIDGE, axis=0) for a in truths]
     bridges["repeated clip"] = [a[:NUM_BRIDGE] for a in truths]
     bridges["cross-fade"] = [_faded(a[-1], b[0]) for a, b in zip(truths, others)]

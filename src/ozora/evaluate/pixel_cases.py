@@ -26,6 +26,7 @@ from ozora.world.render import render, render_masks
 from ozora.world.scene import COLORS, Scene, Trajectory
 from ozora.world.simulate import simulate
 from ozora.world.split import HELD_OUT_PAIRS, split_of
+from ozora.world.turning import render_between
 
 PIXELS_SEED = 20261124
 MOVING_FAMILIES = "drop:2,roll:2,slide:2,collide:2,swing:2,ramp,topple,pendulum,conveyor,orbit"
@@ -156,6 +157,11 @@ def scene_truth(scene: Scene) -> Truth:
     for k, body in enumerate(scene.objects):
         masks[labels == scene.index(body.name) + 1] = k + 1
     return Truth(render(scene, trajectory), masks, *_places(masks, len(scene.objects)))
+
+
+def turned(one: Scene, two: Scene, num_frames: int) -> UInt8[np.ndarray, "t h w 3"]:
+    """What the simulator shows between the end of one scene and the beginning of another that it turns into."""
+    return render_between(one, simulate(one), two, simulate(two), num_frames).frames
 
 
 def _places(

@@ -96,6 +96,17 @@ def render_turn(turn: Turn, one: Trajectory, two: Trajectory) -> Clip:
     return render_pictures(shown, turn.one.width, turn.one.height, turn.one.fps)
 
 
+def render_between(one: Scene, first: Trajectory, two: Scene, second: Trajectory, num_frames: int) -> Clip:
+    """``num_frames`` from the last frame of one scene to frame 0 of another, neither included, in equal steps.
+
+    Both scenes stand still meanwhile. Raises ``ValueError`` where they differ in size, length or rate.
+    """
+    pairs = _pairs(Turn(one, two, one.num_frames - 2, 1), first, _until(second, 0))
+    ends = pictures(one, first)[-1], pictures(two, second)[0]
+    shown = [_blend(*ends, (i + 1) / (num_frames + 1), pairs) for i in range(num_frames)]
+    return render_pictures(shown, one.width, one.height, one.fps)
+
+
 def make_turn_record(id: str, turn: Turn, one: Trajectory, two: Trajectory) -> Record:
     """The record of a turn: words for both scenes and what is between, and all that is needed to make it again.
 
