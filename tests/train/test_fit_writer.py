@@ -15,7 +15,7 @@ from ozora.data.record import Caption, Facts, ObjectFacts, Record
 from ozora.data.shards import write_shard
 from ozora.data.writing import IGNORED, WritingBatch, exchanged, prompt_pairs
 from ozora.generate.folder import ModelConfig, load_folder, save_folder
-from ozora.generate.watch import load_captioner, watched_size
+from ozora.generate.watch import load_captioner, look_with, watched_size
 from ozora.language.stored import load_writer
 from ozora.language.writer import Prefix, WriterConfig
 from ozora.model.autoencoder import Autoencoder, AutoencoderConfig
@@ -102,7 +102,8 @@ def logged(run, name="loss"):
 
 @pytest.mark.parametrize("role", ["captioner", "expander"])
 def test_kill_and_resume_equal_no_kill(place, monkeypatch, role):
-    monkeypatch.setattr(module, "make_truth", lambda *_: Truth())
+    for name in ("make_truth", "make_motion"):
+        monkeypatch.setattr(module, name, lambda *_: Truth())
     whole = replace(FIT, name="whole", role=role, alignment=AlignmentConfig(1.0, 1) if role == "captioner" else None)
     stored = load_writer(fit_writer(whole, place / "data", place), role)
     losses = logged(place / "whole-run")
@@ -141,6 +142,16 @@ def test_a_captioner_learns_the_colours_and_watches_any_clip_of_its_model(place)
         load_captioner(place, other, folder)
     with pytest.raises(ValueError, match="holds no captioner"):
         load_captioner(place / "data", other)
+
+
+def test_a_captioner_sees_each_patch_beside_its_change_and_one_of_before_the_patch_alone(place):
+    model = load_folder(place / "autoencoder")
+    frames = np.random.default_rng(0).integers(0, 256, (9, 32, 32, 3), dtype=np.uint8)
+    vectors, spots = look_with(model, 32)(Clip(frames, 8.0))
+    patches, change = vectors.reshape(3, 4, 32).split(16, 2)
+    assert spots.shape == (12, 3) and not change[0].any()
+    assert torch.equal(change[1:], patches[1:] - patches[:-1]) and change[1:].abs().min() > 0
+    assert torch.equal(look_with(model, 16)(Clip(frames, 8.0))[0], vectors[:, :16])
 
 
 def test_the_loss_is_on_what_is_to_be_written_alone(place):

@@ -67,6 +67,19 @@ class Examples(Protocol):
     def batch(self, step: int, size: int) -> WritingBatch: ...
 
 
+def watched(
+    latents: Float[Tensor, "c t h w"], fps: float, geometry: Geometry
+) -> tuple[Float[Tensor, "n p"], Float[Tensor, "n 3"]]:
+    """Normalised latents as a captioner's prefix: a vector of each patch, and where it stands.
+
+    A vector holds the patch and then its change from the latent frame before, 0 in the first. What moves shows in how
+    a place and its change go together, and a block's gated MLP can multiply the two where they stand in one vector.
+    """
+    change = torch.diff(latents, dim=1, prepend=latents[:, :1])
+    vectors = torch.cat([patchify(part, geometry.patch) for part in (latents, change)], 1)
+    return vectors, positions((latents.shape[1], latents.shape[2], latents.shape[3]), fps, geometry)
+
+
 class CaptionExamples:
     """Latents and captions of the clips of a reader, a batch in one style at a time, drawn by ``styles``.
 
@@ -107,13 +120,10 @@ class CaptionExamples:
         for index in (indices[place] for place in _places(len(indices), step, size, self.seed)):
             latents = self.latents.normalised(index)
             latents = latents[:, :1] if style == "still" else latents
-            patches = patchify(latents, self.geometry.patch)
-            vectors = patches[:, : self.geometry.patch_width]
-            noise = self.noise * chance.random() * torch.randn(vectors.shape, generator=generator)
-            grid = (latents.shape[1], latents.shape[2], latents.shape[3])
-            spot = positions(grid, self.latents.fps[index], self.geometry)
-            prefixes.append((vectors + noise, spot))
-            maps.append(patches[:, self.geometry.patch_width :])
+            shown, told = latents[: self.geometry.latent_channels], latents[self.geometry.latent_channels :]
+            noise = self.noise * chance.random() * torch.randn(shown.shape, generator=generator)
+            prefixes.append(watched(shown + noise, self.latents.fps[index], self.geometry))
+            maps.append(patchify(told, self.geometry.patch))
             texts.append(([self.vocabulary.control(style)], self._texts[style][index]))
         return _joined(prefixes, texts, self.vocabulary.end, maps)
 

@@ -14,17 +14,18 @@ from torch import Tensor
 
 from ozora.clip import Clip
 from ozora.data.latents import weights_hash
+from ozora.data.writing import watched
 from ozora.generate.folder import Model, find_model
 from ozora.geometry import Geometry
 from ozora.language.captioner import Look, TrainedCaptioner
 from ozora.language.encoder import load_text_encoder
 from ozora.language.expander import TrainedExpander
 from ozora.language.stored import load_writer
-from ozora.model.patches import patchify, positions
 
 
-def look_with(model: Model) -> Look:
-    """A function that brings clips of a legal size before a writer: patches of normalised latents, and their places.
+def look_with(model: Model, width: int) -> Look:
+    """A function that brings clips of a legal size before a writer: the first ``width`` numbers of ``watched`` vectors
+    (captioners of before changes were shown read patches alone), and their places.
 
     A clip whose number of frames is not legal is held on its last frame.
     """
@@ -34,10 +35,8 @@ def look_with(model: Model) -> Look:
         surplus = geometry.rendered_frames(clip.num_frames) - clip.num_frames
         held = Clip(np.concatenate([clip.frames, np.repeat(clip.frames[-1:], surplus, axis=0)]), clip.fps)
         with torch.inference_mode():
-            latents = model.encode(held)
-            t, h, w = latents.shape[1:]
-            place = positions((t, h, w), clip.fps, geometry)
-            return patchify(latents, geometry.patch).clone(), place
+            vectors, place = watched(model.encode(held), clip.fps, geometry)
+            return vectors[:, :width].clone(), place
 
     return look
 
@@ -57,7 +56,7 @@ def load_captioner(folder: Path, model: Model, captioner: Path | None = None, nu
             f"{place} learned from the latents of autoencoder {stored.config.reads}; {model.config.name} has {own}: "
             f"train it on this one (recipes/captioner.py)"
         )
-    return TrainedCaptioner(stored, look_with(model), num_beams=num_beams)
+    return TrainedCaptioner(stored, look_with(model, stored.config.writer.prefix_width), num_beams=num_beams)
 
 
 def load_expander(folder: Path) -> TrainedExpander:

@@ -6,12 +6,14 @@ thrown away after training.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -23,6 +25,8 @@ from ozora.model.transformer import Transformer
 
 MAPS = "truth-1"
 """Changes with what ``world.maps.truth_maps`` makes, so that a cache of other maps is not read."""
+MOTION = "motion-1"
+"""The same of ``world.maps.motion_maps``."""
 SAMPLE = 512  # clips that the channels' mean and deviation are taken from
 SMALLEST_DEVIATION = 0.02
 
@@ -42,10 +46,10 @@ class AlignedLatents:
     through ``world.maps`` for clips that were not simulated.
     """
 
-    def __init__(self, latents: LatentCache, maps: MapCache) -> None:
+    def __init__(self, latents: LatentCache, *maps: MapCache) -> None:
         self._latents, self._maps = latents, maps
         indices = latents.indices
-        sample = [maps.maps(index).flatten(1) for index in indices[:: max(1, len(indices) // SAMPLE)]]
+        sample = [self._told(index).flatten(1) for index in indices[:: max(1, len(indices) // SAMPLE)]]
         deviation, mean = torch.std_mean(torch.cat(sample, dim=1), dim=1)
         self._mean, self._deviation = (x[:, None, None, None] for x in (mean, deviation + SMALLEST_DEVIATION))
 
@@ -65,8 +69,11 @@ class AlignedLatents:
         return self._latents.raw(index)
 
     def normalised(self, index: int) -> Float[Tensor, "c t h w"]:
-        maps = (self._maps.maps(index) - self._mean) / self._deviation
+        maps = (self._told(index) - self._mean) / self._deviation
         return torch.cat([self._latents.normalised(index), maps])
+
+    def _told(self, index: int) -> Float[Tensor, "c t h w"]:
+        return torch.cat([maps.maps(index) for maps in self._maps])
 
 
 def make_head(config: AlignmentConfig, num_blocks: int, width: int, map_width: int) -> nn.Module:
@@ -103,13 +110,36 @@ def make_truth(
 
     Raises ``ValueError`` where a clip was not simulated or the simulator is not installed.
     """
-    from ozora.world.maps import maps_of_clips  # only with the simulator installed
+    from ozora.world.maps import truth_maps  # only with the simulator installed
+
+    return _make(reader, folder, MAPS, truth_maps, geometry, split, progress)
+
+
+def make_motion(
+    reader: ShardReader, folder: Path, geometry: Geometry, split: str | None, progress: Progress | None = None
+) -> MapCache:
+    """The same of the maps that say what moves, and where to."""
+    from ozora.world.maps import motion_maps
+
+    return _make(reader, folder, MOTION, motion_maps, geometry, split, progress)
+
+
+def _make(
+    reader: ShardReader,
+    folder: Path,
+    name: str,
+    make_one: Callable[..., np.ndarray],
+    geometry: Geometry,
+    split: str | None,
+    progress: Progress | None,
+) -> MapCache:
+    from ozora.world.maps import maps_of_clips
 
     with ProcessPoolExecutor(len(os.sched_getaffinity(0)), get_context("spawn")) as pool:
 
         def make(reader: ShardReader, indices: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
             parts = [indices[i : i + 64] for i in range(0, len(indices), 64)]
-            for made in pool.map(maps_of_clips, [reader.folder] * len(parts), parts, [geometry] * len(parts)):
+            for made in pool.map(partial(maps_of_clips, reader.folder, geometry=geometry, make=make_one), parts):
                 yield from ((index, torch.from_numpy(maps)) for index, maps in made)
 
-        return make_maps(reader, folder, MAPS, make, split=split, progress=progress)
+        return make_maps(reader, folder, name, make, split=split, progress=progress)

@@ -17,7 +17,7 @@ from ozora.language.encoder import load_text_encoder
 from ozora.language.stored import StoredConfig, save_writer
 from ozora.language.vocabulary import Vocabulary, learn_vocabulary
 from ozora.language.writer import Writer, WriterConfig
-from ozora.train.alignment import AlignedLatents, make_head, make_truth
+from ozora.train.alignment import AlignedLatents, make_head, make_motion, make_truth
 from ozora.train.checkpoint import Interruption, latest_checkpoint, load_checkpoint, save_checkpoint
 from ozora.train.config import WriterFit
 from ozora.train.metrics import Metrics
@@ -152,11 +152,13 @@ def open_examples(
         split=fit.split,
         device=device,
     )
-    network = _sized(fit.network, vocabulary, model.geometry.patch_width)
     shown_latents = latents
     if fit.alignment:
-        shown_latents = AlignedLatents(latents, make_truth(reader, out / "cache", model.geometry, fit.split))
+        maps = make_truth(reader, out / "cache", model.geometry, fit.split)
+        motion = make_motion(reader, out / "cache", model.geometry, fit.split)
+        shown_latents = AlignedLatents(latents, maps, motion)
     examples = CaptionExamples(reader, shown_latents, model.geometry, vocabulary, fit.styles, fit.noise, fit.run.seed)
+    network = _sized(fit.network, vocabulary, examples.batch(0, 1).prefix.vectors.shape[2])
     shown = [reader.record(index) for index in latents.indices]
     rates = Counter(record.fps for record in shown)
     config = StoredConfig(

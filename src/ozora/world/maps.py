@@ -1,4 +1,5 @@
-"""What is where in a simulated clip, cell by cell of a latent grid? Shares by shape and colour, and nearness.
+"""What is where in a simulated clip, cell by cell of a latent grid, and where does it move? Shares by shape and
+colour, nearness, and the motion of the picture.
 
 Masks and depth are rendered anew from the record and averaged over what one latent cell covers, so that whoever reads
 latents can be told what they show.
@@ -11,16 +12,19 @@ from pathlib import Path
 
 import numpy as np
 from einops import rearrange, reduce
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from ozora.data.record import Record
 from ozora.data.shards import ShardReader
 from ozora.geometry import Geometry
+from ozora.world.camera import poses, project
 from ozora.world.render import render_depth, render_masks
 from ozora.world.scene import PALETTE, SHAPES, Scene, Trajectory
 
 QUARTERS = 2  # a cell is cut into this many parts each way, and each part has its own share of objects
 NUM_MAPS = QUARTERS**2 + len(SHAPES) + len(PALETTE) + 1
+SLOW = 0.1  # short sides of the frame a second: the speed that is told as a half
+FAR = 100.0  # metres: where the sky is taken to be
 
 
 def stored_scene(record: Record, array: Callable[[str], np.ndarray]) -> tuple[Scene, Trajectory]:
@@ -70,12 +74,47 @@ def truth_maps(scene: Scene, trajectory: Trajectory, geometry: Geometry) -> Floa
     return _over_time(np.concatenate(maps), geometry.time_stride)
 
 
+def motion_maps(scene: Scene, trajectory: Trajectory, geometry: Geometry) -> Float[np.ndarray, "4 t h w"]:
+    """How fast what a cell shows has been moving over the picture, to the right and up, in (-1, 1) on the latent grid.
+
+    Two channels for the camera's share of it, as though the world stood still, and two for the bodies' own, whose
+    turning does not count. A speed of v short sides a second is told as v / (``SLOW`` + |v|); motion is that since
+    the frame before, so the first frame's is 0, and a picture's, too.
+    """
+    speed = np.zeros((4, scene.num_frames, scene.height, scene.width))
+    if scene.num_frames > 1:
+        speed[:, 1:] = _speeds(scene, trajectory, render_masks(scene, trajectory), render_depth(scene, trajectory))
+    return _over_time(_cells(speed / (SLOW + np.abs(speed)), geometry.space_stride), geometry.time_stride)
+
+
+def _speeds(
+    scene: Scene, trajectory: Trajectory, masks: UInt8[np.ndarray, "t h w"], depth: Float[np.ndarray, "t h w"]
+) -> Float[np.ndarray, "4 _ h w"]:
+    """Short sides a second of every pixel since the frame before, frame 1 and on: the camera's share, then its own."""
+    y, x = np.meshgrid(*(1 - (2 * np.arange(side) + 1) / side for side in (scene.height, scene.width)), indexing="ij")
+    now = np.stack([-x, y], axis=-1).reshape(-1, 2)
+    halves = np.array([scene.width, scene.height]) / (2 * min(scene.width, scene.height)) * scene.fps
+    steps = np.pad(np.diff(trajectory.position, axis=0), ((0, 0), (1, 0), (0, 0)))  # label 0, floor and sky, rests
+    seen_from, speeds = poses(scene), []
+    for i in range(1, scene.num_frames):
+        here, before = seen_from[i], seen_from[i - 1]
+        rays = here.forward + now @ np.stack([here.tangent_x * here.right, here.tangent_y * here.up])
+        points = here.position + np.minimum(depth[i], FAR).reshape(-1, 1) * rays
+        stood, was = (project(before, p)[:, :2] for p in (points, points - steps[i - 1, masks[i].reshape(-1)]))
+        in_view = np.isfinite(stood + was)  # not behind the camera of the frame before
+        camera, own = (
+            np.subtract(*pair, out=np.zeros_like(now), where=in_view) for pair in ((now, stood), (stood, was))
+        )
+        speeds.append(np.concatenate([camera * halves, own * halves], axis=1))
+    return rearrange(np.stack(speeds), "t (h w) c -> c t h w", h=scene.height)
+
+
 def _shape_index(shape: str, role: str) -> int:
     return list(SHAPES).index(shape) if role != "prop" else -1
 
 
 def _cells(pixels: np.ndarray, space: int) -> np.ndarray:
-    return reduce(pixels.astype(np.float64), "t (h i) (w j) -> t h w", "mean", i=space, j=space)
+    return reduce(pixels.astype(np.float64), "... (h i) (w j) -> ... h w", "mean", i=space, j=space)
 
 
 def _over_time(maps: np.ndarray, stride: int) -> np.ndarray:
@@ -85,9 +124,13 @@ def _over_time(maps: np.ndarray, stride: int) -> np.ndarray:
 
 
 def maps_of_clips(
-    folder: Path, indices: Sequence[int], geometry: Geometry
+    folder: Path,
+    indices: Sequence[int],
+    geometry: Geometry,
+    make: Callable[[Scene, Trajectory, Geometry], Float[np.ndarray, "c t h w"]] = truth_maps,
 ) -> list[tuple[int, Float[np.ndarray, "c t h w"]]]:
-    """The maps of some clips of a folder of shards, with their indices, but for those of a size that is not legal."""
+    """What ``make`` makes of some clips of a folder of shards, with their indices, but for those of a size that is not
+    legal."""
     reader = _reader(folder)
     made = []
     for index in indices:
@@ -96,7 +139,7 @@ def maps_of_clips(
             geometry.latent_grid(record.num_frames, record.height, record.width)
         except ValueError:
             continue
-        made.append((index, truth_maps(*stored_scene(record, partial(reader.array, index)), geometry)))
+        made.append((index, make(*stored_scene(record, partial(reader.array, index)), geometry)))
     return made
 
 
