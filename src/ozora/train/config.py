@@ -115,9 +115,9 @@ class WriterFit:
     shipped model) makes of the clips; ``styles`` are the weights of the captions it writes, and ``noise`` is the most
     that its latents are disturbed by, so that it also reads what a network made; ``alignment`` (simulated clips only)
     has it learn beside the words what the simulator knows of each patch that it reads, and of how it moves. An
-    ``expander`` learns to go on
-    from a short description of a clip (states of ``text_encoder``) to its dense caption. ``network`` gets its
-    vocabulary and prefix width from the data; ``num_pieces`` byte pairs are learned. ``card`` is the README.
+    ``expander`` learns to go on from a short description of a clip (states of ``text_encoder``) to its dense caption.
+    ``network`` gets its vocabulary and prefix width from the data; ``num_pieces`` byte pairs are learned. ``card`` is
+    the README.
     """
 
     run: RunConfig
