@@ -26,7 +26,7 @@ pixels and two seconds; it knows nothing else, and sees simple solids in whateve
 
 def recipe() -> TrainConfig:
     fit = WriterFit(
-        run=RunConfig(num_steps=1200, num_threads=1, log_steps=20),
+        run=RunConfig(num_steps=1350, num_threads=1, log_steps=20),
         role="captioner",
         name="captioner",
         autoencoder="mini",

@@ -1,18 +1,23 @@
 """The head reads one block, teaches it and those before it, and travels with the run, not with the model."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from ozora.data.latents import encode_clips, make_maps
-from ozora.data.shards import ShardReader
+from ozora.data.latents import LatentCache, encode_clips, make_maps
+from ozora.data.shards import ShardReader, write_shard
 from ozora.generate.folder import load_folder
+from ozora.geometry import Geometry
 from ozora.model.transformer import Transformer, TransformerConfig
 from ozora.nn.rows import Segment, Span, pack
 from ozora.train.alignment import AlignedLatents, Alignment, AlignmentConfig, make_truth
 from ozora.world.build import build
+from ozora.world.maps import maps_of_clips, motion_maps
 from ozora.world.mix import WorldMix
 
+STATES = ("position", "quaternion", "velocity", "spin", "visible", "scale", "color")
 NETWORK = TransformerConfig(patch_width=16, text_width=8, width=32, num_blocks=3, num_heads=2)
 
 
@@ -64,6 +69,35 @@ def test_latents_carry_maps_of_mean_zero_and_deviation_one(tmp_path) -> None:
 
     again = make_maps(reader, tmp_path / "cache", "truth-1", refuse)
     assert np.array_equal(again.maps(1), maps.maps(1))
+
+
+class Shown(LatentCache):
+    """Latents of these clips, and one that was refused."""
+
+    def __init__(self, indices: list[int]) -> None:
+        self._latents, self.refused = dict.fromkeys(indices, torch.zeros(1, 1, 1, 1)), {7: "too wide"}
+
+
+def test_clips_of_more_than_one_scene_have_no_maps_and_are_refused_one_by_one(tmp_path):
+    build(tmp_path / "data", 3, seed=2, mix=WorldMix.mini(), workers=1, clips_per_shard=3, show_progress=False)
+    scenes = ShardReader(tmp_path / "data")
+    clips, records = [scenes.clip(i) for i in range(3)], [scenes.record(i) for i in range(3)]
+    arrays = [{name: scenes.array(i, name) for name in STATES} for i in range(3)]
+    records[1] = replace(records[1], source={"turn": {"start": 3, "frames": 4}})
+    write_shard(tmp_path / "mixed", 0, clips, records, arrays)
+    reader = ShardReader(tmp_path / "mixed")
+
+    def motion(reader, indices):
+        return (
+            (i, torch.from_numpy(maps)) for i, maps in maps_of_clips(reader.folder, indices, Geometry(), motion_maps)
+        )
+
+    maps = make_maps(reader, tmp_path / "cache", "motion", motion, split=None)
+    assert maps.indices == [0, 2] and maps.maps(2).shape[0] == 4
+    both = AlignedLatents(Shown([0, 1, 2]), maps, maps)
+    assert both.indices == [0, 2] and set(both.refused) == {1, 7} and "one simulated scene" in both.refused[1]
+    with pytest.raises(ValueError, match=r"no clip is left.*one simulated scene"):
+        AlignedLatents(Shown([1]), maps)
 
 
 def load_folder_of_mini():

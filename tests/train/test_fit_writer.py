@@ -13,9 +13,10 @@ from ozora.clip import Clip
 from ozora.data.latents import MapCache
 from ozora.data.record import Caption, Facts, ObjectFacts, Record
 from ozora.data.shards import write_shard
-from ozora.data.writing import IGNORED, WritingBatch, exchanged, prompt_pairs
+from ozora.data.writing import IGNORED, WritingBatch, exchanged, prompt_pairs, watched
 from ozora.generate.folder import ModelConfig, load_folder, save_folder
 from ozora.generate.watch import load_captioner, look_with, watched_size
+from ozora.geometry import Geometry
 from ozora.language.stored import load_writer
 from ozora.language.writer import Prefix, WriterConfig
 from ozora.model.autoencoder import Autoencoder, AutoencoderConfig
@@ -88,6 +89,8 @@ def place(tmp_path, monkeypatch):
 class Truth(MapCache):
     """In place of the simulator's maps: one channel that rises from clip to clip and from left to right."""
 
+    indices = range(12)
+
     def __init__(self):
         pass
 
@@ -144,14 +147,25 @@ def test_a_captioner_learns_the_colours_and_watches_any_clip_of_its_model(place)
         load_captioner(place / "data", other)
 
 
-def test_a_captioner_sees_each_patch_beside_its_change_and_one_of_before_the_patch_alone(place):
+def test_a_captioner_sees_each_patch_and_its_change_and_one_of_before_the_patch_alone(place):
     model = load_folder(place / "autoencoder")
     frames = np.random.default_rng(0).integers(0, 256, (9, 32, 32, 3), dtype=np.uint8)
-    vectors, spots = look_with(model, 32)(Clip(frames, 8.0))
-    patches, change = vectors.reshape(3, 4, 32).split(16, 2)
-    assert spots.shape == (12, 3) and not change[0].any()
+    vectors, spots = look_with(model, 40)(Clip(frames, 8.0))
+    patches, change, products = vectors.reshape(3, 4, 40).split((16, 16, 8), 2)
+    assert spots.shape == (12, 3) and not change[0].any() and not products[0].any()
     assert torch.equal(change[1:], patches[1:] - patches[:-1]) and change[1:].abs().min() > 0
     assert torch.equal(look_with(model, 16)(Clip(frames, 8.0))[0], vectors[:, :16])
+
+
+def test_slope_times_change_tells_which_way_it_moves():
+    geometry = Geometry(latent_channels=1)
+    y, x = torch.meshgrid(torch.arange(4.0), torch.arange(4.0), indexing="ij")
+    for down, across in ((0, 1), (0, -1), (1, 0), (-1, 0)):
+        latents = torch.stack([y - down * t + 2 * (x - across * t) for t in range(3)])[None]
+        products = watched(latents, 8.0, geometry)[0].reshape(3, 4, 10)[1:, :, 8:]
+        sign = -1.0 if down + across > 0 else 1.0
+        assert torch.equal(products.sign(), torch.full_like(products, sign))  # both slopes are positive here
+        assert (products[..., 1] / products[..., 0]).allclose(torch.tensor(2.0)) and products.abs().max() < 1
 
 
 def test_the_loss_is_on_what_is_to_be_written_alone(place):
@@ -218,12 +232,10 @@ def test_recipes_are_frozen_values_and_fit_what_is_shipped():
 
 
 def test_clips_are_watched_in_a_legal_size_of_their_aspect():
-    from ozora.geometry import Geometry
-
-    for size, watched in (
+    for size, expected in (
         ((1920, 1080), (80, 48)),
         ((64, 64), (64, 64)),
         ((1080, 1920), (48, 80)),
         ((4000, 10), (256, 16)),
     ):
-        assert watched_size(*size, 4096, Geometry()) == watched
+        assert watched_size(*size, 4096, Geometry()) == expected

@@ -203,6 +203,11 @@ class MapCache:
         for path in paths:
             self._maps.update({int(index): maps for index, maps in _read(path)[1].items()})
 
+    @property
+    def indices(self) -> list[int]:
+        """The reader's indices of the clips that have maps, in order."""
+        return sorted(self._maps)
+
     def maps(self, index: int) -> Float[Tensor, "c t h w"]:
         return self._maps[index].float()
 

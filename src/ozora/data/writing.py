@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
+from einops import reduce
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -26,6 +27,7 @@ from ozora.language.writer import Prefix, text_place
 from ozora.model.patches import patchify, positions
 
 IGNORED = -100
+SMALL_CHANGE = 0.2  # of a latent of deviation 1: what is much below it is as good as none
 PROMPT_STYLES = ("short", "medium", "tags")
 _SWAPPED = re.compile(r"\b(?:" + "|".join([*COLORS, "left", "right"]) + r")\b")
 
@@ -72,11 +74,17 @@ def watched(
 ) -> tuple[Float[Tensor, "n p"], Float[Tensor, "n 3"]]:
     """Normalised latents as a captioner's prefix: a vector of each patch, and where it stands.
 
-    A vector holds the patch and then its change from the latent frame before, 0 in the first. What moves shows in how
-    a place and its change go together, and a block's gated MLP can multiply the two where they stand in one vector.
+    A vector holds the patch, its change from the latent frame before (0 in the first), and the patch's means of
+    slope times change, down and across. What moves by v changes by minus its slope times v (Horn & Schunck 1981, eq. 1;
+    Lucas & Kanade 1981), so these products tell which way; each is divided by the size of all three, to stay of one
+    order. A network this small does not find them by itself (docs/log.md).
     """
-    change = torch.diff(latents, dim=1, prepend=latents[:, :1])
-    vectors = torch.cat([patchify(part, geometry.patch) for part in (latents, change)], 1)
+    before = torch.cat([latents[:, :1], latents[:, :-1]], 1)
+    change, slopes = latents - before, torch.gradient((latents + before) / 2, dim=(2, 3))
+    size = torch.sqrt(SMALL_CHANGE**2 + change**2 + slopes[0] ** 2 + slopes[1] ** 2)
+    side, means = geometry.patch, "c t (h i) (w j) -> (t h w) c"
+    products = [reduce(slope * change / size, means, "mean", i=side, j=side) for slope in slopes]
+    vectors = torch.cat([patchify(latents, side), patchify(change, side), *products], 1)
     return vectors, positions((latents.shape[1], latents.shape[2], latents.shape[3]), fps, geometry)
 
 

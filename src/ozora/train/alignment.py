@@ -6,6 +6,7 @@ thrown away after training.
 """
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ MAPS = "truth-1"
 """Changes with what ``world.maps.truth_maps`` makes, so that a cache of other maps is not read."""
 MOTION = "motion-1"
 """The same of ``world.maps.motion_maps``."""
+NO_MAPS = "it is not of one simulated scene, so nobody knows what is where"
 SAMPLE = 512  # clips that the channels' mean and deviation are taken from
 SMALLEST_DEVIATION = 0.02
 
@@ -42,24 +44,20 @@ class AlignmentConfig:
 class AlignedLatents:
     """A latent cache whose latents carry the scene's maps as further channels, each of mean 0 and deviation 1.
 
-    So windows, patches and rows treat both alike; ``Alignment.loss`` takes them apart again. Raises ``ValueError``
-    through ``world.maps`` for clips that were not simulated.
+    So windows, patches and rows treat both alike; ``Alignment.loss`` takes them apart again. ``refused`` says for each
+    clip without maps why it is not shown. Raises ``ValueError`` if that is all of them.
     """
 
     def __init__(self, latents: LatentCache, *maps: MapCache) -> None:
         self._latents, self._maps = latents, maps
-        indices = latents.indices
-        sample = [self._told(index).flatten(1) for index in indices[:: max(1, len(indices) // SAMPLE)]]
+        told = set.intersection(*(set(one.indices) for one in maps))
+        self.indices = [index for index in latents.indices if index in told]
+        self.refused = {index: NO_MAPS for index in latents.indices if index not in told} | latents.refused
+        if not self.indices:
+            raise ValueError(f"no clip is left to learn from; refused: {dict(Counter(self.refused.values()))}")
+        sample = [self._told(index).flatten(1) for index in self.indices[:: max(1, len(self.indices) // SAMPLE)]]
         deviation, mean = torch.std_mean(torch.cat(sample, dim=1), dim=1)
         self._mean, self._deviation = (x[:, None, None, None] for x in (mean, deviation + SMALLEST_DEVIATION))
-
-    @property
-    def indices(self) -> list[int]:
-        return self._latents.indices
-
-    @property
-    def refused(self) -> dict[int, str]:
-        return self._latents.refused
 
     @property
     def fps(self) -> dict[int, float]:
@@ -108,7 +106,7 @@ def make_truth(
 ) -> MapCache:
     """Render the maps of every clip of ``split`` that is not there yet, on all cores, and open the cache.
 
-    Raises ``ValueError`` where a clip was not simulated or the simulator is not installed.
+    Clips that are not of one simulated scene have none. Raises ``ImportError`` where the simulator is not installed.
     """
     from ozora.world.maps import truth_maps  # only with the simulator installed
 

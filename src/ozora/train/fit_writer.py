@@ -159,7 +159,7 @@ def open_examples(
         shown_latents = AlignedLatents(latents, maps, motion)
     examples = CaptionExamples(reader, shown_latents, model.geometry, vocabulary, fit.styles, fit.noise, fit.run.seed)
     network = _sized(fit.network, vocabulary, examples.batch(0, 1).prefix.vectors.shape[2])
-    shown = [reader.record(index) for index in latents.indices]
+    shown = [reader.record(index) for index in shown_latents.indices]
     rates = Counter(record.fps for record in shown)
     config = StoredConfig(
         "captioner",

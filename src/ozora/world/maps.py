@@ -130,11 +130,13 @@ def maps_of_clips(
     make: Callable[[Scene, Trajectory, Geometry], Float[np.ndarray, "c t h w"]] = truth_maps,
 ) -> list[tuple[int, Float[np.ndarray, "c t h w"]]]:
     """What ``make`` makes of some clips of a folder of shards, with their indices, but for those of a size that is not
-    legal."""
+    legal and those that are not of one simulated scene."""
     reader = _reader(folder)
     made = []
     for index in indices:
         record = reader.record(index)
+        if "scene" not in record.source:
+            continue
         try:
             geometry.latent_grid(record.num_frames, record.height, record.width)
         except ValueError:
