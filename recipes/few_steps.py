@@ -4,8 +4,8 @@
 
 The teacher is the model that ships. Its walks are recorded first (a third of the time), then learned from. Hardware:
 one core. Time: about 15 minutes of it. Expected: the loss of the leaps falls from 1.1 to some hundredths (0.06 after
-300 steps; the shipped leaps had 700 more on the fifth mini's walks, and ended at 0.02), and clips are nearer to those
-of all steps than to those of four plain ones.
+300 steps; the shipped leaps had 700 more on the fifth and 700 on the sixth mini's walks, and ended at 0.02), and clips
+are nearer to those of all steps than to those of four plain ones.
 """
 
 from ozora.train.config import LeapsFit, RunConfig, TrainConfig, WorldConfig

@@ -7,7 +7,7 @@
 
 Sora's report shows that a model trained on squares cuts its subjects off. Here both models are asked for scenes
 whose objects stay in frame in the simulator's own clip, at its size and as a square. A clip counts as *whole* if its
-objects are seen and none ever touches the border. Hardware: two cores. Time: 10 minutes to simulate, then 15 a run of
+objects are seen and none ever touches the border. Hardware: two cores. Time: 5 minutes to simulate, then 15 a run of
 1000 rows, and 10 for the report; called again, each step goes on. Expected: the control, the simulator's clips cropped,
 is far below the simulator; whether the models differ as much is the question.
 """
