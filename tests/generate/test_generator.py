@@ -46,14 +46,14 @@ def test_options_do_something(generator):
 def test_words_at_odds_with_what_is_beside_them_are_followed_more_firmly(generator):
     usual, clip = generator.config.sampling.guidance, clip_of()
     edit, animate = tasks.edit(clip, 0.5, generator.model), tasks.animate(clip.slice(0, 1), 9, 8.0, generator.model)
-    for options, factor in (
-        ({}, 1.0),
-        ({"canvas": animate}, 1.0),
-        ({"canvas": edit}, 1.5),
-        ({"seconds": 3.0, "script": ((1.0, "a blue ball"),)}, 1.5),
+    for request, factor in (
+        (Request("a red ball"), 1.0),
+        (Request("a red ball", canvas=animate), 1.0),
+        (Request("a red ball", canvas=edit), 1.5),
+        (Request("a red ball", seconds=3.0, script=((1.0, "a blue ball"),)), 1.5),
     ):
-        assert generator.resolve(Request("a red ball", **options)).guidance == factor * usual, options
-        assert generator.resolve(Request("a red ball", guidance=1.2, **options)).guidance == 1.2
+        assert generator.resolve(request).guidance == factor * usual, request
+        assert generator.resolve(dataclasses.replace(request, guidance=1.2)).guidance == 1.2
 
 
 def test_the_random_numbers_of_the_caller_stay_untouched(generator):

@@ -89,10 +89,12 @@ def place(tmp_path, monkeypatch):
 class Truth(MapCache):
     """In place of the simulator's maps: one channel that rises from clip to clip and from left to right."""
 
-    indices = range(12)
-
     def __init__(self):
         pass
+
+    @property
+    def indices(self):
+        return list(range(12))
 
     def maps(self, index):
         width = 4 + 2 * (index % 2)
