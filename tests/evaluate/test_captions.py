@@ -1,13 +1,20 @@
 """Captions are scored against the truth: the simulator's own come out on top, other clips' at the bottom."""
 
+import json
 from dataclasses import asdict
 
 import pytest
+from rich.console import Console
 
 from ozora.data.record import EventFacts, Facts, ObjectFacts
+from ozora.evaluate import captions as module
 from ozora.evaluate.asked import KINDS, asked_prompts, by_kind
 from ozora.evaluate.captions import caption_rows, expansion_rows, f1, score_caption
+from ozora.evaluate.report import Part, describe
+from ozora.language.captioner import STYLES
 from ozora.language.expander import expand
+
+SOURCES = ("simulator", "captioner", "captioner, reconstructions")
 
 FACTS = Facts(
     (ObjectFacts("red", "sphere", "large"), ObjectFacts("blue", "cube", "medium")),
@@ -15,7 +22,10 @@ FACTS = Facts(
     "pan left",
     (EventFacts("land", 0.4, 0), EventFacts("bounce", 0.5, 0), EventFacts("stop", 1.2, 0)),
 )
-TRUE = "A red ball falls near a blue box, hits the floor, bounces once and comes to rest. The camera pans left."
+TRUE = (
+    "A red ball falls near a blue box, hits the floor after half a second, bounces once and comes to rest at 1.3 "
+    "seconds. The camera pans left."
+)
 
 
 def test_a_true_caption_has_every_part_and_each_fault_costs_its_own():
@@ -25,6 +35,7 @@ def test_a_true_caption_has_every_part_and_each_fault_costs_its_own():
         ("blue box", "green box"): "colors",
         ("falls", "rolls"): "event",
         ("pans left", "pans right"): "camera",
+        ("at 1.3 seconds", "at 1.9 seconds"): "seconds",
     }
     for (old, new), part in changes.items():
         score = asdict(score_caption(TRUE.replace(old, new), FACTS))
@@ -34,6 +45,8 @@ def test_a_true_caption_has_every_part_and_each_fault_costs_its_own():
         "A red ball falls near a blue box, comes to rest, bounces once and hits the floor. The camera pans left."
     )
     assert score_caption(backwards, FACTS).order == 0.0
+    assert score_caption(backwards, FACTS).seconds is None  # it tells none
+    assert score_caption(TRUE.replace("half a second", "two seconds"), FACTS).seconds == 0.5
     assert score_caption("The camera pans left.", FACTS).objects == 0.0
 
 
@@ -78,3 +91,36 @@ def test_rules_alone_keep_all_that_is_asked():
     rows = expansion_rows(None, prompts)
     kept = rows["all"]["kept"]
     assert kept is not None and kept.value == 1.0 and kept.num_clips == 72
+    known = rows["captions' words"]
+    assert value(known["setting"]) == value(known["light"]) == value(known["camera"]) == 1.0
+
+
+class Mirror:
+    """A captioner that says the same of every clip, and remembers what it was shown and in which style it was asked."""
+
+    id = "mirror"
+
+    def __init__(self):
+        self.asked = []
+
+    def caption(self, clips, style="dense"):
+        self.asked.append((style, [clip.frames.shape for clip in clips]))
+        return [TRUE] * len(clips)
+
+
+def test_every_style_is_told_of_renders_and_of_reconstructions(tmp_path, monkeypatch):
+    small = asked_prompts(1)
+    monkeypatch.setattr(module, "load_expander", lambda _: None)
+    monkeypatch.setattr(module, "asked_prompts", lambda: small)
+    captioner = Mirror()
+    report = module.evaluate_captions("mini", tmp_path, 2, captioner, console=Console(quiet=True))
+    assert report == json.loads((tmp_path / "captions.json").read_text()) and report["captioner"] == "mirror"
+    assert [style for style, _ in captioner.asked] == ["short", "short", "medium", "medium", "dense", "dense"]
+    assert all(shapes == captioner.asked[0][1] for _, shapes in captioner.asked)
+    for style, rows in report["captions"].items():
+        assert set(rows) == {f"{name}{floor}" for name in SOURCES for floor in ("", ", other clips")}
+        assert rows["simulator"]["event"]["value"] == 1.0 and (rows["captioner"]["camera"] is None) == (
+            style == "short"
+        )
+    entry = describe(Part("captions", "Captions"), report)
+    assert set(entry["sections"]["captions"]) == {f"What {style} captions say, mirror" for style in STYLES}

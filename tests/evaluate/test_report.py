@@ -1,10 +1,11 @@
 import io
 import json
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
-from ozora.evaluate import suite
+from ozora.evaluate import report, suite
 from ozora.evaluate.claims import PIXEL_ASKS, PIXEL_CLAIMS, PROMPT_COLUMNS
 from ozora.evaluate.pixels import SECTIONS
 from ozora.evaluate.report import PARTS, Part, describe, evaluate_all, read_part
@@ -109,6 +110,17 @@ def test_what_was_measured_is_kept_until_settings_change(tmp_path, measured):
     assert measured == ["world"] and first == again
     run(tmp_path, steps=4)
     assert measured == ["world"] * 2
+
+
+def test_words_are_measured_again_where_somebody_else_writes(tmp_path, measured, monkeypatch):
+    def words():
+        parts = (Part("words", "Words", "", "writers"),)
+        return evaluate_all("mini", tmp_path, console=Console(quiet=True), parts=parts)
+
+    assert words() == words() and measured == ["words"]
+    monkeypatch.setattr(report, "load_writer", lambda _: SimpleNamespace(hash="another"))
+    words()
+    assert measured == ["words"] * 2
 
 
 def test_what_does_not_belong_to_this_model_or_is_broken_is_measured_again(tmp_path):

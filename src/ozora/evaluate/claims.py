@@ -126,6 +126,7 @@ CAPTION_COLUMNS: Mapping[str, Metric] = {
         "event %": "the main event is told",
         "camera %": "the camera is told",
         "order %": "what is told comes in its order",
+        "seconds %": "the times that are told are right within 0.2 s",
     }.items()
 }
 EXPANSION_CLAIM = (

@@ -32,7 +32,9 @@ from ozora.evaluate.parts import write_text
 from ozora.evaluate.verdicts import Metric, check, metric_of, shares_of
 from ozora.generate.folder import Model, find_model, load_folder
 from ozora.generate.generator import Generator
+from ozora.language.stored import load_writer
 
+WRITERS = ("captioner", "expander")
 PIXEL_BATCH = 32
 """What ``evaluate_pixels`` draws at once: clips are kept by it."""
 
@@ -116,7 +118,8 @@ def evaluate_all(
         if reasons[part.name]:
             continue
         place = out / "parts" / f"{part.name}.json"
-        entry = read_part(place, identity)
+        own = {**identity, "writers": _writers(folder)} if part.needs == "writers" and folder else identity
+        entry = read_part(place, own)
         if entry is None:
             console.rule(part.title)
             result = evaluate(model, part.name, out, num_clips, batch, steps, guidance, device, console)
@@ -126,7 +129,7 @@ def evaluate_all(
                     Generator.load(model, device) if loaded is not None and loaded.transformer is not None else None
                 )
                 entry["strips"] = _strips(part.name, result, generator, loaded, out, batch, steps, guidance)
-            write_text(place, json.dumps({"identity": identity, "entry": entry}, indent=1) + "\n")
+            write_text(place, json.dumps({"identity": own, "entry": entry}, indent=1) + "\n")
         report["parts"][part.name] = entry
         report["thrown_out"] = thrown_out(report["parts"])
         page = write_report(report, out)
@@ -208,12 +211,10 @@ def _sections(result: Mapping) -> tuple[dict, dict[str, str], dict[str, Mapping[
     if "tables" in result:
         return _prompt_sections(result["tables"])
     if "captions" in result:
-        captions = "What captions say"
-        sections = {
-            "captions": {captions: _percent(result["captions"])},
-            "expansions": {"What expansions keep": _percent(result["expansions"])},
-        }
-        return sections, {}, {captions: CAPTION_COLUMNS}
+        by = result["captioner"]
+        told = {f"What {style} captions say, {by}": _percent(rows) for style, rows in result["captions"].items()}
+        sections = {"captions": told, "expansions": {"What expansions keep": _percent(result["expansions"])}}
+        return sections, {}, dict.fromkeys(told, CAPTION_COLUMNS)
     if "rows" in result:
         own = {title: _percent(rows) for title, rows in result["rows"].items()}
         return {"expansion": own}, {"expansion": EXPANSION_CLAIM}, {}
@@ -293,10 +294,15 @@ def _misses(part: Part, folder: Path | None, loaded: Model | None, num_clips: in
     if folder is None or loaded is None:
         return "the simulator has no networks"
     if part.needs == "writers":
-        missing = [name for name in ("captioner", "expander") if not (folder / name).is_dir()]
+        missing = [name for name in WRITERS if not (folder / name).is_dir()]
         if missing:
             return f"the model has no {' and no '.join(missing)}"
     return ""
+
+
+def _writers(folder: Path) -> dict[str, str]:
+    """Who writes: a model's hash does not hold its captioner and its expander."""
+    return {name: load_writer(folder / name).hash for name in WRITERS}
 
 
 def _versions() -> dict[str, str]:
