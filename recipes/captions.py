@@ -4,7 +4,7 @@
     python recipes/captions.py RUNS short                 (train on the short ones)
     python recipes/captions.py RUNS written               (on the captioner's: 19 in 20, the rest short)
     python recipes/captions.py RUNS dense                 (on the simulator's dense ones)
-    python recipes/captions.py RUNS report                (RUNS/README.md, captions.json and strip.png)
+    python recipes/captions.py RUNS report                (RUNS/README.md, captions.json and strips)
 
 The three have the same network, first weights, examples in the same order, noise and number of rows; every picture has
 one caption, and that alone differs. *short* names the objects (and what happens, of a clip), as a user would. *dense*
@@ -62,6 +62,7 @@ TABLES = {"clips": "Clips of new scenes", "pictures": "Pictures of new scenes"}
 MAX_TOLD = 1000
 SHARD = 128
 BATCH = 10
+SHOWN = 8
 
 
 def mini() -> TrainConfig:
@@ -212,13 +213,14 @@ def difference_table(title: str, rows: Mapping[str, Mapping[str, Share | None]])
 
 
 def report(out: Path, num_clips: int, num_pictures: int) -> str:
-    """Score the three models in all words; writes the page, its numbers and a strip."""
-    sections, plain, shown = [what_is_told(out)], {}, []
+    """Score the three models in all words; writes the page, its numbers and a strip of each table."""
+    sections, plain = [what_is_told(out)], {}
     generators = {arm: Generator.load(out / arm) for arm in ARMS}
     numbers = {"clips": num_clips, "pictures": num_pictures}
     for table, number in ((table, number) for table, number in numbers.items() if number):
         rows: dict[str, Mapping[str, Share | None]] = {}
         scores: dict[tuple[str, str], list[Score]] = {}
+        shown = []
         for words in WORDS[table]:
             cases = cases_of(out, table, words, number)
             for arm, generator in generators.items():
@@ -232,12 +234,13 @@ def report(out: Path, num_clips: int, num_pictures: int) -> str:
                 rows[f"{arm} captions, asked {words}"] = _judged(own["model"], table)
                 if words == OWN_WORDS[arm]:
                     rows[f"{arm} captions, shuffled prompts"] = _judged(own["model, shuffled prompts"], table)
-                    shown.append(sample_strip(clips[:8], 4 if table == "clips" else 1))
+                    shown.append(sample_strip(clips[:SHOWN], 4 if table == "clips" else 1))
         apart = differences(scores)
-        sections += [markdown_table(TABLES[table], rows), difference_table(f"{TABLES[table]}: differences", apart)]
+        Clip(np.concatenate(shown, axis=1)[None], 1.0).save(out / f"strip-{table}.png")
+        sections += [f"![three models, {table}](strip-{table}.png)\n", markdown_table(TABLES[table], rows)]
+        sections.append(difference_table(f"{TABLES[table]}: differences", apart))
         entry = {"evaluation_set": cases_hash(cases_of(out, table, "dense", number)), "rows": plain_rows(rows)}
         plain[table] = {**entry, "differences": plain_rows(apart)}
-    Clip(np.concatenate(shown, axis=1)[None], 1.0).save(out / "strip.png")
     models = {arm: generator.hash for arm, generator in generators.items()}
     write_text(out / "captions.json", json.dumps({"models": models, "tables": plain}, indent=1) + "\n")
     text = "\n".join([PAGE, *sections])
@@ -253,15 +256,13 @@ def _judged(row: Mapping[str, Share | None], table: str) -> dict[str, Share | No
 PAGE = """# Short, written or dense captions
 
 The experiment of DALL-E 3 in miniature (`recipes/captions.py`): one small transformer, trained three times from nothing
-on the same pictures, in the same order, with the same noise, for as many rows; the captions alone differ.
+on the same clips and pictures, in the same order, with the same noise, for as many rows; the captions alone differ.
 Percent of scenes that show what was asked for, read from frames alone, with 95 % bootstrap intervals over scenes;
 differences are paired, scene by scene. One run an arm: intervals tell how many scenes were asked for, not what another
 first draw of weights would have done.
 
-Below, a row is a scene. From left to right: short captions, asked in short words; written, asked in dense ones; dense,
-asked in dense ones.
-
-![three models](strip.png)
+In the strips a row is a scene. From left to right: short captions, asked in short words; written, asked in dense ones;
+dense, asked in dense ones; of a clip four frames each.
 """
 
 

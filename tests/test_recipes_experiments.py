@@ -366,7 +366,8 @@ def test_the_arms_differ_in_their_captions_alone(told, out, monkeypatch):
     monkeypatch.setattr(captions, "load_expander", lambda *_: None)
     monkeypatch.setattr(captions, "expanded_cases", lambda cases, _: cases)
     text = captions.report(told, 2, 2)
-    assert text.count("| dense - written, each asked in its own words |") == 2 and (told / "strip.png").is_file()
+    assert text.count("| dense - written, each asked in its own words |") == 2
+    assert all((told / f"strip-{table}.png").is_file() for table in captions.TABLES)
     assert set(json.loads((told / "captions.json").read_text())["tables"]) == {"clips", "pictures"}
 
 
