@@ -82,6 +82,10 @@ def test_what_is_said_against_a_prompt():
     assert contradictions("a red ball falls", "A red ball falls and breaks apart.") == ["action break"]
     assert contradictions("a red ball falls", "A red ball falls and does not break.") == []
     assert contradictions("a red ball stays still", "A red ball falls.") == ["action fall"]
+    assert contradictions("a giraffe rides a skateboard", "A giraffe rides a skateboard to a green cone.") == [
+        "green cone"
+    ]
+    assert contradictions("something falls", DENSE) == []
 
 
 def test_a_patch_that_changes_colour_and_things_named_again_are_no_more_things():

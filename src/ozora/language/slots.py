@@ -146,10 +146,10 @@ def lost(prompt: str, answer: str) -> list[str]:
 
 def contradictions(prompt: str, answer: str) -> list[str]:
     """What the answer says against the prompt: more objects, another camera, way, floor or sky, an end not asked
-    for."""
+    for. Only a prompt that speaks of nothing at all ("something falls") leaves open what is shown."""
     asked, told = read_text(prompt), read_text(answer)
     against = []
-    if asked.things:
+    if asked.things or asked.other:
         left = _unmatched(told.things, asked.things)
         against += [_words(thing) for thing in left]
     for kind in ("camera", "floor", "sky", "mark"):
