@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ozora.data.batch import Row, RowPacker
@@ -78,13 +79,15 @@ def held_out_loss(model: Model, rows: Sequence[Row]) -> HeldOutLoss:
         sigma = CLEAN_BELOW + (1 - CLEAN_BELOW) * stratified(len(row.segment_tokens), generator).float()
         sigma = sigma[row.segment_of_token] * (1 - row.known)
         noise = torch.randn(row.clean.shape, generator=generator)
-        loss = flow_loss(_clean(network, path, row, sigma, noise), row.clean, noise, sigma, "clean")
+        loss = flow_loss(clean_patches(network, path, row, sigma, noise), row.clean, noise, sigma, "clean")
         sums, weights = sums + loss.sums, weights + loss.weights
     by_noise = sums / weights
     return HeldOutLoss(by_noise.nanmean().item(), tuple(by_noise.tolist()))
 
 
-def _clean(network: Transformer, path: FlowPath, row: Row, sigma: Tensor, noise: Tensor) -> Tensor:
+def clean_patches(
+    network: Transformer, path: FlowPath, row: Row, sigma: Float[Tensor, " n"], noise: Float[Tensor, "n p"]
+) -> Float[Tensor, "n p"]:
     """The clean patches that the network believes in, whatever it predicts and whatever path it was trained on."""
     device = next(network.parameters()).device
     level = sigma[:, None]
