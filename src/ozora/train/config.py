@@ -168,6 +168,46 @@ class LeapsFit:
 
 
 @dataclass(frozen=True)
+class MatchFit:
+    """Let a model's leaps learn what its many steps draw, by distribution matching. The result is the folder
+    ``OUT/name``: the model's, with better leaps.
+
+    ``model`` has learned to leap: an earlier fit of the same recipe, a model folder or a shipped model. A step leaps
+    ``batch_size`` clips from noise, with captions by the weights of ``styles``; ``fake``, changes of rank
+    ``fake_rank`` of the model's weights, learns ``fake_steps`` times from them what leaps make, in the first
+    ``fake_first`` steps alone. ``sigma_mean`` says how noisy clips are looked at.
+    """
+
+    run: RunConfig
+    name: str = "matched"
+    model: str = "few-steps"
+    optimizer: OptimizerConfig = field(
+        default_factory=lambda: OptimizerConfig(
+            learning_rate=2e-4,
+            betas=(0.8, 0.95),
+            weight_decay=0.0,
+            warm_up_steps=20,
+            decay_fraction=0.4,
+            ema_decay=0.97,
+        )
+    )
+    fake_optimizer: OptimizerConfig = field(
+        default_factory=lambda: OptimizerConfig(
+            learning_rate=6e-4, betas=(0.8, 0.95), weight_decay=0.0, warm_up_steps=20, decay_fraction=0.2
+        )
+    )
+    styles: Mapping[str, float] = field(
+        default_factory=lambda: {"dense": 0.4, "medium": 0.3, "short": 0.25, "tags": 0.05}
+    )
+    batch_size: int = 12
+    fake_rank: int = 64
+    fake_steps: int = 2
+    fake_first: int = 60
+    sigma_mean: float = 0.8
+    split: str = "train"
+
+
+@dataclass(frozen=True)
 class WorldConfig:
     """The clips that a recipe simulates before it trains, where they are not there yet (``ozora world build``)."""
 
@@ -186,6 +226,6 @@ class TrainConfig:
     """
 
     name: str
-    fits: tuple[AutoencoderFit | TransformerFit | WriterFit | LeapsFit, ...]
+    fits: tuple[AutoencoderFit | TransformerFit | WriterFit | LeapsFit | MatchFit, ...]
     data: str | None = None
     world: WorldConfig | None = None

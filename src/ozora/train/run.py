@@ -5,9 +5,10 @@ import os
 import sys
 from pathlib import Path
 
-from ozora.train.config import AutoencoderFit, LeapsFit, TrainConfig, TransformerFit, WorldConfig
+from ozora.train.config import AutoencoderFit, LeapsFit, MatchFit, TrainConfig, TransformerFit, WorldConfig
 from ozora.train.fit_autoencoder import fit_autoencoder
 from ozora.train.fit_leaps import fit_leaps
+from ozora.train.fit_match import fit_match
 from ozora.train.fit_transformer import fit_transformer
 from ozora.train.fit_writer import fit_writer
 
@@ -67,6 +68,8 @@ def train(recipe: str | TrainConfig, resume: bool = False, out: str | os.PathLik
             fit_transformer(fit, data, folder, resume)
         elif isinstance(fit, LeapsFit):
             fit_leaps(fit, data, folder, resume)
+        elif isinstance(fit, MatchFit):
+            fit_match(fit, data, folder, resume)
         else:
             fit_writer(fit, data, folder, resume)
     return folder / names[-1]
