@@ -8,11 +8,11 @@ import torch
 
 from ozora.clip import Clip
 from ozora.data.record import Caption, Record
-from ozora.data.shards import write_shard
+from ozora.data.shards import ShardReader, write_shard
 from ozora.generate.folder import load_folder
 from ozora.model.autoencoder import AutoencoderConfig
 from ozora.train.config import AutoencoderFit, RunConfig
-from ozora.train.fit_autoencoder import fit_autoencoder
+from ozora.train.fit_autoencoder import Windows, fit_autoencoder
 from ozora.train.optimizer import OptimizerConfig
 
 FIT = AutoencoderFit(
@@ -51,3 +51,12 @@ def test_a_decoder_trained_on_alone_keeps_the_latents(place):
 def test_a_decoder_alone_needs_latents_to_keep():
     with pytest.raises(ValueError, match="without init_from"):
         replace(FIT, decoder_only=True)
+
+
+def test_components_are_those_of_clips_however_many_pictures_there_are(tmp_path):
+    """Of pictures alone the maps of four frames, which gradients do not move, would stay random."""
+    shapes = [(1, 32, 32)] * 5 + [(5, 16, 16)] + [(5, 32, 16)] * 2
+    clips = [Clip(np.zeros((*shape, 3), np.uint8), 8.0) for shape in shapes]
+    records = [Record(f"c{i}", w, h, t, 8.0, (Caption("short", "-"),), "train") for i, (t, h, w) in enumerate(shapes)]
+    write_shard(tmp_path / "data", 0, clips, records)
+    assert Windows(ShardReader(tmp_path / "data"), FIT).examples(8).shape == (2, 3, 5, 32, 16)

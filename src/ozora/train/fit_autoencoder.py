@@ -56,8 +56,8 @@ class Windows:
         return torch.stack(signals)
 
     def examples(self, num_clips: int) -> Float[Tensor, "b 3 t h w"]:
-        """Clips of the most frequent size and length."""
-        shape = max(self.groups, key=lambda shape: len(self.groups[shape]))
+        """Clips of the most frequent size and length; pictures, which say nothing of change, only if there are none."""
+        shape = max(self.groups, key=lambda shape: (shape[2] > 1, len(self.groups[shape])))
         members = self.groups[shape][:: max(1, len(self.groups[shape]) // num_clips)][:num_clips]
         return torch.stack([self.reader.clip(index).slice(0, shape[2]).to_signal() for index in members])
 
