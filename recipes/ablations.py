@@ -191,7 +191,8 @@ def decoded_psnr(model: Model, fit: TransformerFit, reader: ShardReader) -> tupl
     clips = [reader.clip(i) for i in moving]
     texts = load_text_encoder(fit.text_encoder).encode([reader.record(i).text("dense") or "" for i in moving])
     latents = [model.encode(clip) for clip in clips]
-    patches, grids = [patchify(one, model.geometry.patch) for one in latents], [tuple(one.shape[1:]) for one in latents]
+    patches = [patchify(one, model.geometry.patch) for one in latents]
+    grids = [(one.shape[1], one.shape[2], one.shape[3]) for one in latents]
     examples = [
         Example(segment(grid, clip.fps, model.geometry, [Span(len(one), text)]), one, torch.zeros(len(one)), "clip")
         for one, grid, clip, text in zip(patches, grids, clips, texts)
