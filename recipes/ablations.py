@@ -98,9 +98,9 @@ EXPERIMENTS: dict[str, dict[str, Arm]] = {
     },
     "latents": {
         "kl 1e-4": Arm(latents=partial(changed, {})),
-        "again": Arm(latents=lambda fit: replace(fit, run=replace(fit.run, seed=1))),
         "kl 1e-2": Arm(latents=partial(changed, {"kl_weight": 1e-2})),
         "no equivariance": Arm(latents=partial(changed, {"equivariance": 0.0})),
+        "again": Arm(latents=lambda fit: replace(fit, run=replace(fit.run, seed=1))),
     },
 }
 
