@@ -150,16 +150,17 @@ def figure(out: Path, longer: Sequence[tuple[str, int]], page: Path, num_clips: 
     if len(found) < 2:
         raise ValueError(f"{out} and --longer have {len(found)} models; two points at least make a curve: train 1x, 4x")
     cases = make_cases(table, num_clips, out / f"cases-{table}-{num_clips}.json")
-    readings, blocks, points = {}, [], []
+    readings, blocks, points, ways = {}, [], [], []
     for folder, num_rows in found:
         model, generator = load_folder(folder), Generator.load(folder)
         kept = out / f"clips-{table}-{num_clips}-{generator.hash[:12]}"
         seen = [read(clip) for clip in generated(generator, cases, 10, None, None, kept)]
         clips = generator.render([Request(text, seconds=17 / 8, seed=0) for text in PROMPTS])
         blocks.append(sample_strip(clips, 4))
-        own = score_rows({"it": seen}, cases, range(len(cases)))["it"]
-        shares = {part: share.value for part, share in own.items() if share}
-        fit = mini()
+        scored = score_rows({"it": seen}, cases, range(len(cases)))["it"]
+        shares = {part: share.value for part, share in scored.items() if share}
+        fit, own = mini(), model.config.sampling
+        ways.append(f"{own.sampler}, {own.steps} steps, guidance {own.guidance:g}")
         points.append(Point(num_rows, compute(fit.network, num_rows), held_out(fit, model, out), shares))
         readings[points[-1].name] = seen
     readings["simulator"] = [read(render_case(case)[0]) for case in cases]
@@ -174,6 +175,7 @@ def figure(out: Path, longer: Sequence[tuple[str, int]], page: Path, num_clips: 
         "points": [{"name": point.name, **asdict(point)} for point in points],
         "reaches": reaches(points, num_clips),
         "sizes": sizes(out),
+        "sampled": ways,
     }
     (page / "scaling.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     (page / "README.md").write_text(written(points, rows, report), encoding="utf-8")
@@ -212,6 +214,8 @@ def written(points: Sequence[Point], rows: Rows, report: Mapping) -> str:
         "Six prompts with seed 0, first to last frame. From left to right: " + names + ".",
         "",
         f"![{names}](strip.png)",
+        "",
+        f"Sampling: {'; '.join(dict.fromkeys(report['sampled']))}.",
         "",
         "| | rows of 1600 tokens | training compute | loss on held-out clips | at noise 0.1 | 0.5 | 0.9 |",
         "|---|--:|--:|--:|--:|--:|--:|",
