@@ -82,6 +82,9 @@ def test_what_is_said_against_a_prompt():
     assert contradictions("a red ball falls", "A red ball falls and breaks apart.") == ["action break"]
     assert contradictions("a red ball falls", "A red ball falls and does not break.") == []
     assert contradictions("a red ball stays still", "A red ball falls.") == ["action fall"]
+    for posture in ("just stands around", "sits there", "is simply lying about", "does nothing"):
+        assert contradictions(f"a red ball {posture}", "A red ball rolls.") == ["action roll"]
+    assert contradictions("a red ball stands on the left and falls", "A red ball on the left falls.") == []
     assert contradictions("a giraffe rides a skateboard", "A giraffe rides a skateboard to a green cone.") == [
         "green cone"
     ]
