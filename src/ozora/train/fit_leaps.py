@@ -168,11 +168,7 @@ def fit_leaps(fit: LeapsFit, data: Path, out: Path, resume: bool = False) -> Pat
             raise KeyboardInterrupt(f"stopped after step {step} of {run.num_steps}; --resume goes on from there")
 
     # export
-    part = out / f".{fit.name}.part"
-    shutil.rmtree(part, ignore_errors=True)
-    shutil.copytree(source, part)
-    write_leaps(part, fit.num_steps, parts.config.sampling.guidance, changes_of(network))
-    return part.rename(folder)
+    return export(source, folder, fit.num_steps, parts.config.sampling.guidance, network)
 
 
 def _teacher(fit: LeapsFit, parts: Model) -> Transformer:
@@ -193,6 +189,15 @@ def take_changes(network: Transformer, changes: Mapping[str, Tensor]) -> None:
             found = tuple(changes[name].shape) if name in changes else "not there"
             raise ValueError(f"{name} is {found}; it must have the shape {tuple(part.shape)} of the network's own")
         part.copy_(changes[name])
+
+
+def export(source: Path, folder: Path, num_steps: int, guidance: float, network: Transformer) -> Path:
+    """Write ``folder``, whole or not at all: the model of ``source`` with the changes of a ``changeable`` network."""
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    shutil.copytree(source, part)
+    write_leaps(part, num_steps, guidance, changes_of(network))
+    return part.rename(folder)
 
 
 def _layout(walks: Sequence[Walk], device: torch.device) -> Layout:

@@ -9,7 +9,6 @@ network for one of the leaps, as in DMD2, Yin et al. 2024b, sec. 4.2). No clip i
 What a step sees depends on the seed and the step alone, so a run that was killed goes on as it would have.
 """
 
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,13 +27,13 @@ from ozora.flow.path import from_straight, mix, to_velocity
 from ozora.flow.schedule import draw_sigmas, shift_for
 from ozora.generate.folder import SamplingConfig, find_model, load_folder
 from ozora.generate.generator import Generator
-from ozora.generate.leaps import changeable, changes_of, read_changes, write_leaps
+from ozora.generate.leaps import changeable, changes_of, read_changes
 from ozora.language.encoder import load_text_encoder
 from ozora.model.transformer import Transformer
 from ozora.nn.rows import Layout, pack
 from ozora.train.checkpoint import Interruption, latest_checkpoint, load_checkpoint, save_checkpoint
 from ozora.train.config import MatchFit
-from ozora.train.fit_leaps import take_changes
+from ozora.train.fit_leaps import export, take_changes
 from ozora.train.metrics import Metrics
 from ozora.train.optimizer import Ema, apply_gradients, make_optimizers
 from ozora.train.timer import Every
@@ -234,12 +233,8 @@ def fit_match(fit: MatchFit, data: Path, out: Path, resume: bool = False) -> Pat
             raise KeyboardInterrupt(f"stopped after step {step} of {run.num_steps}; --resume goes on from there")
 
     # export
-    part = out / f".{fit.name}.part"
-    shutil.rmtree(part, ignore_errors=True)
-    shutil.copytree(source, part)
     with ema.applied_to(network):
-        write_leaps(part, parts.leaps.num_steps, parts.leaps.guidance, changes_of(network))
-    return part.rename(folder)
+        return export(source, folder, parts.leaps.num_steps, parts.leaps.guidance, network)
 
 
 def _velocity(network: Transformer, x: Tensor, sigma: Tensor, layout: Layout, path: FlowPath) -> Tensor:
