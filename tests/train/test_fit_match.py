@@ -10,19 +10,24 @@ import pytest
 import torch
 
 from ozora.clip import Clip
+from ozora.data.latents import weights_hash
 from ozora.data.record import Caption, Record
 from ozora.data.shards import write_shard
 from ozora.generate.folder import ModelConfig, SamplingConfig, TrainedRange, load_folder, save_folder
 from ozora.generate.generator import Generator
 from ozora.generate.leaps import changeable, changes_of, write_leaps
 from ozora.generate.request import Request
+from ozora.generate.watch import load_captioner
 from ozora.language.encoder import Piece
+from ozora.language.stored import StoredConfig, save_writer
+from ozora.language.vocabulary import learn_vocabulary
+from ozora.language.writer import Writer, WriterConfig
 from ozora.model.autoencoder import Autoencoder, AutoencoderConfig
 from ozora.model.patches import patchify
 from ozora.model.transformer import Transformer, TransformerConfig
 from ozora.train import fit_match as module
 from ozora.train.config import MatchFit, RunConfig
-from ozora.train.fit_match import Draft, direction, draw_draft, fake_loss, fit_match, leap
+from ozora.train.fit_match import Draft, direction, draw_draft, fake_loss, fit_match, leap, unread
 from ozora.train.walks import Wishes
 
 AUTOENCODER = AutoencoderConfig(4, 8, 8, (1, 1), (1, 1))
@@ -86,6 +91,20 @@ def place(tmp_path_factory) -> Path:
         for part in changes_of(student).values():
             part.add_(0.1 * torch.randn_like(part))
     write_leaps(place / "leaper", 4, 2.0, changes_of(student))
+    vocabulary = learn_vocabulary(["a red ball falls", "a picture"], 270)
+    seen = WriterConfig(vocabulary.size, 40, width=32, num_blocks=1, num_heads=2, max_tokens=48)
+    writer = Writer(seen)
+    for weight in writer.parameters():  # fresh networks hardly look at what they read
+        torch.nn.init.normal_(weight, std=0.3)
+    told = StoredConfig(
+        "captioner",
+        seen,
+        weights_hash(load_folder(place / "leaper").autoencoder),
+        fps=8.0,
+        max_frames=9,
+        max_area=32 * 32,
+    )
+    save_writer(place / "leaper" / "captioner", told, writer, vocabulary, "# tiny\n")
     return place
 
 
@@ -141,6 +160,38 @@ def test_the_direction_leads_from_what_leaps_make_to_what_the_teacher_knows(gene
     assert towards()[~known].min() > 0
     honest = fake_loss(Normal(config), x, draft, "straight", 0.2, chance()).mean
     assert honest < fake_loss(fake, x, draft, "straight", 0.2, chance()).mean
+
+
+def test_what_a_captioner_cannot_read_falls_downhill_for_each_clip_alone(place, generator, draft):
+    captioner = load_captioner(place / "leaper", generator.model).stored
+    x = (0.5 * torch.randn(draft.x.shape, generator=chance())).requires_grad_()
+    nats = unread(x, draft, captioner, generator.geometry, chance())
+    told = torch.tensor([bool(request.prompt) for request in draft.requests])
+    assert told.any() and (nats[told] > 0).all() and not nats[~told].any()
+    first = int(told.nonzero()[0])
+    nats[first].backward()
+    assert x.grad is not None and (x.grad.abs().sum(1) > 0).equal(draft.clip == first)
+    nearer = (x - 0.01 * x.grad / x.grad.norm()).detach()
+    assert unread(nearer, draft, captioner, generator.geometry, chance())[first] < nats[first]
+    silent = replace(draft, requests=tuple(replace(request, prompt="") for request in draft.requests))
+    assert not unread(x, silent, captioner, generator.geometry, chance()).any()
+
+
+def test_a_captioner_has_a_word_where_it_is_asked_for(place, monkeypatch):
+    monkeypatch.setattr(module, "load_text_encoder", lambda *_: Numbers())
+    for name, reading in (("deaf", 0.0), ("heard", 1e3)):
+        fit_match(replace(FIT, name=name, reading=reading), place / "data", place)
+    lines = [json.loads(line) for line in (place / "heard-run/log.jsonl").read_text().splitlines()]
+    assert lines[-1]["unread"] > 0 and lines[0]["unread"] == 0  # the other network learns alone at first
+    assert "unread" not in (place / "deaf-run/log.jsonl").read_text()
+    deaf, heard = (load_folder(place / name).leaps for name in ("deaf", "heard"))
+    assert deaf and heard and deaf.hash != heard.hash
+    (place / "mute").mkdir()
+    for file in (place / "leaper").iterdir():
+        if file.is_file():
+            (place / "mute" / file.name).write_bytes(file.read_bytes())
+    with pytest.raises(ValueError, match="mute holds no captioner"):
+        fit_match(replace(FIT, name="refused", model="mute", reading=1.0), place / "data", place)
 
 
 def logged(run: Path) -> dict[int, float]:

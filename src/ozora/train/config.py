@@ -175,7 +175,8 @@ class MatchFit:
     ``model`` has learned to leap: an earlier fit of the same recipe, a model folder or a shipped model. A step leaps
     ``batch_size`` clips from noise, with captions by the weights of ``styles``; ``fake``, changes of rank
     ``fake_rank`` of the model's weights, learns ``fake_steps`` times from them what leaps make, in the first
-    ``fake_first`` steps alone. ``sigma_mean`` says how noisy clips are looked at.
+    ``fake_first`` steps alone. ``sigma_mean`` says how noisy clips are looked at. ``reading`` is what a nat of the
+    captioner's counts beside the teacher: how much likelier it finds the prompts; 0 is without one.
     """
 
     run: RunConfig
@@ -204,6 +205,7 @@ class MatchFit:
     fake_steps: int = 2
     fake_first: int = 60
     sigma_mean: float = 0.8
+    reading: float = 0.0
     split: str = "train"
 
 

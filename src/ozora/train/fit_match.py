@@ -6,6 +6,10 @@ clips likelier than a second network does that learns, beside them, what the lea
 matching distillation (DMD, Yin et al. 2024a, eq. 7 and 8; without its regression and with several steps of the second
 network for one of the leaps, as in DMD2, Yin et al. 2024b, sec. 4.2). No clip is compared with another.
 
+The teacher is no judge of what it draws wrong itself. So the model's captioner may have a word: clips are moved, too,
+to where it finds their own prompt likelier, through what they show (a reward's gradient, as in ReFL, Xu et al. 2023,
+and DRaFT, Clark et al. 2024; what keeps them from what only the captioner likes is the distribution).
+
 What a step sees depends on the seed and the step alone, so a run that was killed goes on as it would have.
 """
 
@@ -20,6 +24,7 @@ from torch.nn.utils import parametrize
 
 from ozora.data.latents import encode_clips
 from ozora.data.shards import ShardReader
+from ozora.data.writing import watched
 from ozora.flow.guidance import guide
 from ozora.flow.objective import FlowLoss, flow_loss
 from ozora.flow.path import Path as FlowPath
@@ -28,7 +33,14 @@ from ozora.flow.schedule import draw_sigmas, shift_for
 from ozora.generate.folder import SamplingConfig, find_model, load_folder
 from ozora.generate.generator import Generator
 from ozora.generate.leaps import changeable, changes_of, read_changes
+from ozora.generate.request import Request
+from ozora.generate.watch import load_captioner
+from ozora.geometry import Geometry
 from ozora.language.encoder import load_text_encoder
+from ozora.language.likelihood import log_likelihood
+from ozora.language.stored import StoredWriter
+from ozora.language.writer import Prefix
+from ozora.model.patches import unpatchify
 from ozora.model.transformer import Transformer
 from ozora.nn.rows import Layout, pack
 from ozora.train.checkpoint import Interruption, latest_checkpoint, load_checkpoint, save_checkpoint
@@ -39,6 +51,8 @@ from ozora.train.optimizer import Ema, apply_gradients, make_optimizers
 from ozora.train.timer import Every
 from ozora.train.walks import Wishes
 
+WATCHED_NOISE = 0.1
+"""Deviation of the noise on what a captioner is shown, who has learned from latents with up to 0.2."""
 LEAST_NOISE = 0.02
 """Neither less noise than this nor more than one less this is added to what the leaps made."""
 
@@ -48,9 +62,12 @@ class Draft:
     """Requests at their start, in one row: ``x`` is their noise (and what is known), ``levels`` those of their leaps.
 
     ``layout`` holds them with their prompts, ``both`` these and then again without. ``clip`` numbers each token's
-    request, ``moves`` is 0 where a token is known, ``shift`` is each request's (``flow.schedule.shift_for``).
+    request, ``moves`` is 0 where a token is known, ``shift`` is each request's (``flow.schedule.shift_for``), ``grids``
+    their latent grids.
     """
 
+    requests: tuple[Request, ...]
+    grids: tuple[tuple[int, int, int], ...]
     layout: Layout
     both: Layout
     x: Float[Tensor, "n p"]
@@ -81,6 +98,8 @@ def draw_draft(generator: Generator, wishes: Wishes, num_clips: int, num_steps: 
         for step in range(num_steps + 1)
     ]
     return Draft(
+        tuple(rendering.request for rendering in renderings),
+        tuple(rendering.task.canvas.grid for rendering in renderings),
         pack(prompted).to(device),
         pack([*prompted, *(rendering.negated for rendering in renderings)]).to(device),
         torch.cat([rendering.point.x for rendering in renderings]),
@@ -139,6 +158,29 @@ def direction(
     return (seen - real) * draft.moves[:, None] / distance[draft.clip][:, None]
 
 
+def unread(
+    x: Float[Tensor, "n p"], draft: Draft, captioner: StoredWriter, geometry: Geometry, chance: Chance
+) -> Float[Tensor, " clips"]:
+    """How unlikely its own prompt is to a captioner who watches each clip, in nats; 0 where there is no prompt.
+
+    Watched under a little noise, as the captioner learned, so that nothing too fine to be seen can please it.
+    """
+    noisy = x + WATCHED_NOISE * torch.randn(x.shape, generator=chance).to(x.device)
+    told = [i for i, request in enumerate(draft.requests) if request.prompt]
+    parts, width, shown = draft.layout.split(noisy), captioner.config.writer.prefix_width, []
+    for i in told:
+        fps = draft.requests[i].fps
+        assert fps
+        vectors, place = watched(unpatchify(parts[i], draft.grids[i], geometry.patch), fps, geometry)
+        shown.append((vectors[:, :width], place))
+    found = x.new_zeros(len(draft.requests))
+    if not told:
+        return found
+    prompts, are_pictures = [draft.requests[i].prompt for i in told], [draft.grids[i][0] == 1 for i in told]
+    likely = log_likelihood(captioner, Prefix.stack(shown).to(x.device), prompts, are_pictures)
+    return found.index_add(0, torch.tensor(told, device=x.device), -likely)
+
+
 def fake_loss(fake: Transformer, x: Tensor, draft: Draft, path: FlowPath, mean: float, chance: Chance) -> FlowLoss:
     """The flow's loss of a network that is to know what the leaps make."""
     sigma, noise, noisy = disturb(x, draft, mean, chance)
@@ -171,6 +213,7 @@ def fit_match(fit: MatchFit, data: Path, out: Path, resume: bool = False) -> Pat
     rank = next(part.shape[1] for name, part in found[1].items() if name.endswith(".up"))
     network, fake = changeable(teacher, rank).train(), changeable(teacher, fit.fake_rank).train()
     take_changes(network, found[1])
+    captioner = load_captioner(source, parts).stored if fit.reading else None
     ema = Ema(network, fit.optimizer.ema_decay)
     optimizers, fake_optimizers = make_optimizers(network, fit.optimizer), make_optimizers(fake, fit.fake_optimizer)
 
@@ -200,7 +243,7 @@ def fit_match(fit: MatchFit, data: Path, out: Path, resume: bool = False) -> Pat
         save_checkpoint(work, step, state, run.num_kept)
 
     # loop
-    time_to_save, seen = Every(run.save_seconds), torch.zeros(2)
+    time_to_save, seen = Every(run.save_seconds), torch.zeros(3)
     with Metrics(work, fit.name, run.num_steps, step, run.print_seconds) as metrics, Interruption() as interruption:
         metrics.say(f"{fit.name}: the leaps of {source} learn what its {sampling.steps} steps draw, on {device}")
         while step < run.num_steps and not interruption.asked:
@@ -212,7 +255,12 @@ def fit_match(fit: MatchFit, data: Path, out: Path, resume: bool = False) -> Pat
             else:
                 made = leap(network, draft, path)
                 towards = direction(made.detach(), draft, teacher, fake, sampling, path, fit.sigma_mean, chance)
-                ((towards * made).sum() / (draft.moves.sum() * made.shape[1])).backward()
+                slope = (towards * made).sum()
+                if captioner is not None:
+                    nats = unread(made, draft, captioner, parts.geometry, chance)
+                    slope = slope + fit.reading * nats.sum()
+                    seen[2] += nats.mean().item()
+                (slope / (draft.moves.sum() * made.shape[1])).backward()
                 apply_gradients(network, optimizers, fit.optimizer, step, run.num_steps)
                 ema.update(network)
                 seen[0] += draft.by_clip(towards.abs().mean(1)).mean().item()
@@ -223,8 +271,8 @@ def fit_match(fit: MatchFit, data: Path, out: Path, resume: bool = False) -> Pat
                 seen[1] += loss.mean.item() / fit.fake_steps
             step += 1
             if step % run.log_steps == 0 or step == run.num_steps:
-                gap, of_fake = (seen / (step % run.log_steps or run.log_steps)).tolist()
-                metrics.log(step, {"gap": gap, "fake": of_fake})
+                gap, of_fake, nats = (seen / (step % run.log_steps or run.log_steps)).tolist()
+                metrics.log(step, {"gap": gap, "fake": of_fake} | ({"unread": nats} if captioner else {}))
                 seen.zero_()
             if time_to_save():
                 save()
