@@ -64,6 +64,12 @@ PARTS = (
         "The same scene is asked for as small and as large. How large an object looks also depends on how far away it "
         "is, which no prompt says; so sizes are compared and not read.",
     ),
+    Part(
+        "directions",
+        "Prompts: left and right",
+        "The same scene is asked for to the left and to the right. In the tables of prompts an object that rolls the "
+        "wrong way has rolled.",
+    ),
     Part("world", "The world in the clips", "Physics, state, permanence and space, from frames alone."),
     Part("pixels", "Asked with pixels", "Does the model use the pixels that it is given?"),
     Part(

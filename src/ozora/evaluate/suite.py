@@ -28,7 +28,7 @@ from ozora.generate.generator import Generator
 from ozora.generate.request import Request
 
 NUM_CLIPS = 200
-FROM_FRAMES = ("sizes", "world", "pixels", "distribution", "autoencoder")
+FROM_FRAMES = ("sizes", "directions", "world", "pixels", "distribution", "autoencoder")
 WORDS = ("captions", "expansion")
 SUITES = ("all", *TABLES, *FROM_FRAMES, *WORDS)
 SUBSETS: dict[str, Callable[[Case], bool]] = {
@@ -151,6 +151,8 @@ def _from_frames(
         return evaluate_distribution(generator, out, num_clips, batch, steps, guidance, console)
     if suite == "sizes":
         from ozora.evaluate.sizes import evaluate_sizes as measure
+    elif suite == "directions":
+        from ozora.evaluate.directions import evaluate_directions as measure
     elif suite == "world":
         from ozora.evaluate.worlds import evaluate_world as measure
     else:
@@ -165,13 +167,13 @@ def generated(
     for index, start in enumerate(range(0, len(cases), batch)):
         chosen = cases[start : start + batch]
         if index not in whole_shards(folder):
-            clips = generator.render([_request(case, steps, guidance) for case in chosen])
+            clips = generator.render([request_of(case, steps, guidance) for case in chosen])
             write_shard(folder, index, clips, [_record(case, clip) for case, clip in zip(chosen, clips, strict=True)])
         reader = ShardReader(folder)
         yield from (reader.clip(i) for i in range(start, start + len(chosen)))
 
 
-def _request(case: Case, steps: int | None, guidance: float | None) -> Request:
+def request_of(case: Case, steps: int | None, guidance: float | None) -> Request:
     record = case.record
     seconds = record.num_frames / record.fps
     size = record.width, record.height

@@ -90,8 +90,8 @@ def evaluate(
 
     Args:
         model: A shipped name or a model folder.
-        suite: "all" for one report, or a part of it: new, pairs, prompts, sizes, world, pixels, distribution,
-            autoencoder, captions, expansion.
+        suite: "all" for one report, or a part of it: new, pairs, prompts, sizes, directions, world, pixels,
+            distribution, autoencoder, captions, expansion.
         clips: How many clips for each part.
         steps: Steps from noise to clip.
         guidance: How strongly to follow the prompt.
