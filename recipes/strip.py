@@ -1,8 +1,9 @@
 """Make the pictures of the README: `python recipes/strip.py`, or with the name of another model.
 
-docs/strip.png has a row for each prompt, docs/verbs/VERB.png what each way to ask with pixels makes of clips that the
-same model made. Seeds are the first ones, nothing is chosen. A bar below a frame says that it was given. Hardware: one
-core. Time: four minutes, most of it for the minute.
+docs/strip.png has a row for each prompt: the best of four, as ``ozora generate`` keeps it by itself. In
+docs/verbs/VERB.png stands what each way to ask with pixels makes of clips that the same model made; there seeds are the
+first ones, nothing is chosen. A bar below a frame says that it was given. Hardware: one core. Time: five minutes, most
+of it for the minute.
 """
 
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from ozora.generate.generator import Generator
 from ozora.generate.request import Request
 from ozora.generate.storyboard import Shot
 from ozora.train.metrics import sample_strip
+from ozora.verbs.draw import USUAL_CHOICE
 
 PROMPTS = (
     "a red ball falls and bounces on a grey floor",
@@ -98,8 +100,12 @@ def draw(rows: Sequence[Row], scale: int) -> UInt8[np.ndarray, "high wide 3"]:
 def main(model: str = "mini", out: Path = Path("docs"), scale: int = 2) -> None:
     """Write the pictures into ``out``, each pixel of a frame ``scale`` wide."""
     generator = Generator.load(model)
-    clips = generator.render([Request(prompt, seconds=SECONDS, seed=0) for prompt in PROMPTS])
-    pictures = {"strip": sample_strip(clips, COLUMNS).repeat(scale, axis=0).repeat(scale, axis=1)}
+    clips = [generator(prompt, seconds=SECONDS, best_of=USUAL_CHOICE) for prompt in PROMPTS]
+    pictures = {
+        "strip": sample_strip([clip for clip in clips if isinstance(clip, Clip)], COLUMNS)
+        .repeat(scale, axis=0)
+        .repeat(scale, axis=1)
+    }
     pictures |= {f"verbs/{verb}": draw(rows, scale) for verb, rows in verbs(generator).items()}
     (out / "verbs").mkdir(parents=True, exist_ok=True)
     for name, pixels in pictures.items():

@@ -31,6 +31,40 @@ def model_folder(tmp_path_factory) -> str:
 
 
 @pytest.fixture(scope="session")
+def writing_folder(model_folder, text_encoder, tmp_path_factory):
+    """The tiny model with a captioner and an expander of random weights."""
+    import shutil
+
+    import torch
+
+    from ozora.data.latents import weights_hash
+    from ozora.generate.folder import load_folder
+    from ozora.language.stored import StoredConfig, save_writer
+    from ozora.language.vocabulary import learn_vocabulary
+    from ozora.language.writer import Writer, WriterConfig
+
+    folder = tmp_path_factory.mktemp("writing") / "tiny"
+    shutil.copytree(model_folder, folder)
+    model = load_folder(folder)
+    vocabulary = learn_vocabulary(
+        ["A red ball falls on a grey floor under a pale sky and bounces three times. The camera pans left."], 300
+    )
+    torch.manual_seed(0)
+    for role, reads, width in (
+        ("captioner", weights_hash(model.autoencoder), model.geometry.patch_width),
+        ("expander", text_encoder.hash, text_encoder.width),
+    ):
+        sizes = WriterConfig(vocabulary.size, width, width=32, num_blocks=1, num_heads=2, max_tokens=48)
+        seen = {"fps": 8.0, "max_frames": 9, "max_area": 32 * 32} if role == "captioner" else {}
+        writer = Writer(sizes)
+        for weight in writer.parameters():  # fresh networks hardly look at what they read
+            torch.nn.init.normal_(weight, std=0.3)
+        config = StoredConfig(role, sizes, reads, **seen)  # pyright: ignore[reportArgumentType]
+        save_writer(folder / role, config, writer, vocabulary, "# tiny\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def text_encoder():
     from ozora.language.encoder import load_text_encoder
 

@@ -10,7 +10,9 @@ from types import SimpleNamespace
 import pytest
 
 import ozora
+from ozora.generate.choose import likelihoods
 from ozora.generate.generator import Generator
+from ozora.generate.request import Request
 from ozora.media.place import SLUG_LENGTH, check_place, free_name, slug
 from ozora.media.provenance import read_settings
 from ozora.media.read import read_clip
@@ -102,6 +104,47 @@ def test_variations_are_one_row_and_each_is_made_again_in_it(run, monkeypatch):
     assert read_settings(Path("more-1.gif")).items() >= {"seed": 8, "variations": 2, "variation": 1}.items()
 
 
+def test_the_best_of_several_is_one_file_and_is_made_again(run, writing_folder):
+    asked = ["generate", "a red ball falls", "--as-written", "--model", str(writing_folder), *QUICK, "--seed", "5"]
+    run(*asked, "--variations", "4", "--out", "all.gif")
+    status, out, _ = run(*asked, "--best-of", "4", "--out", "best.gif")
+    assert status == 0 and len(out) == 1 and ", the best of 4, seed " in out[0]
+    settings = read_settings(Path("best.gif"))
+    number = settings["variation"]
+    assert isinstance(number, int)
+    assert settings == read_settings(Path(f"all-{number}.gif")) | {"best_of": 4} and settings["seed"] == 5 + number
+    assert (read_clip(Path("best.gif")).frames == read_clip(Path(f"all-{number}.gif")).frames).all()
+    generator = Generator.load(writing_folder)
+    clips = [read_clip(Path(f"all-{i}.gif")) for i in range(4)]
+    nats = likelihoods(generator.captioner, clips, Request("a red ball falls"), generator.geometry)
+    assert nats[number] > sorted(nats)[0]  # a GIF's colours are a few, so the best may be another by a hair
+    run("generate", "--like", "best.gif", "--out", "again.gif")
+    assert Path("again.gif").read_bytes() == Path("best.gif").read_bytes()
+    run("generate", "--like", "best.gif", "--out", "other.gif", "--seed", "9")
+    other = read_settings(Path("other.gif"))
+    assert other["best_of"] == 4 and isinstance(other["variation"], int) and other["seed"] == 9 + other["variation"]
+    run("generate", "--like", "best.gif", "--out", "plain.gif", "--best-of", "1")
+    assert not {"best_of", "variations", "variation"} & read_settings(Path("plain.gif")).keys()
+    run(*asked, "--best-of", "2")
+    (named,) = Path().glob("a-red-ball-falls-*.mp4")
+    assert named.stem.endswith(f"-{read_settings(named)['seed']}")
+
+
+def test_without_a_seed_the_best_of_four_is_kept_where_a_model_can_tell(run, writing_folder, model_folder):
+    asked = ["a red ball falls", "--size", "64x64", "--steps", "2"]
+
+    def best_of(verb: str, *words: str, model: object = writing_folder) -> object:
+        assert run(verb, *asked, "--model", str(model), *words, "--out", "a.gif")[0] == 0
+        return read_settings(Path("a.gif")).get("best_of")
+
+    assert best_of("generate", "--seconds", "0.5") == best_of("picture") == 4
+    assert best_of("generate", "--seconds", "0.5", "--best-of", "3") == 3
+    assert best_of("generate", "--seconds", "0.5", "--seed", "0") is None
+    assert best_of("generate", "--seconds", "0.5", model=model_folder) is None
+    assert best_of("generate", "--seconds", "4") is None  # longer than training's clips
+    assert best_of("picture", "--size", "32x32") is None
+
+
 def test_a_prompt_may_change_on_the_way(run):
     asked = ["generate", "a ball", "--then", "0.5", "a cube", "--then", "1", "a cone", "--model", "MODEL"]
     assert run(*asked, "--steps", "2", "--seconds", "1.5", "--out", "a.gif")[0] == 0
@@ -176,6 +219,10 @@ def test_reconstruct_prints_what_was_lost(run):
         (["generate", "a ball", "--negative", "a" * 10_001], "negative prompt has 10001"),
         (["generate", "a ball", "--variations", "0"], "variations is 0"),
         (["generate", "a ball", "--variations", "1000000000"], "variations is 1000000000"),
+        (["generate", "a ball", "--best-of", "0"], "best_of is 0; it must be 1 or more"),
+        (["generate", "a ball", "--best-of", "2000"], "2000"),
+        (["generate", "a ball", "--best-of", "2", "--variations", "2"], "best_of is 2 beside variations 2"),
+        (["generate", "a ball", "--best-of", "2", "--as-written"], "holds no captioner; train one"),
         (["generate", "a ball", "--then", "0", "a cube"], "starts at second 0"),
         (["generate", "a ball", "--then", "2", "a cube"], "at 2 s comes after the clip's end"),
         (["generate", "a ball", "--then", "1", " "], "prompt at 1 s is empty"),

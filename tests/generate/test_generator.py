@@ -8,7 +8,8 @@ import torch
 from ozora.canvas import Canvas
 from ozora.clip import Clip
 from ozora.generate import tasks
-from ozora.generate.generator import Generator, find_device, find_dtype, share_rows
+from ozora.generate.device import find_device, find_dtype
+from ozora.generate.generator import Generator, share_rows
 from ozora.generate.request import Request
 
 

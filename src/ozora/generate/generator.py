@@ -13,8 +13,9 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,11 +28,15 @@ from ozora.clip import Clip
 from ozora.flow.guidance import guide
 from ozora.flow.path import from_straight, to_velocity
 from ozora.flow.sampler import Progress, Question, Sampler, take
+from ozora.generate.choose import best, check_choice
+from ozora.generate.device import DTYPES, find_device, find_dtype
 from ozora.generate.folder import DECODED_AT_ONCE, SHIPPED, Model, find_model, load_folder
 from ozora.generate.leaps import why_not
 from ozora.generate.rendering import Rendering, deliver, fingerprint_of, window_lengths
 from ozora.generate.request import Request
 from ozora.generate.tasks import Task, as_task, text_to_video
+from ozora.generate.watch import load_captioner
+from ozora.language.captioner import TrainedCaptioner
 from ozora.language.encoder import TextEncoder, check_prompt, check_text, load_text_encoder
 from ozora.model.transformer import Transformer
 from ozora.nn.rows import Layout, pack
@@ -49,7 +54,6 @@ FIRMLY = 1.5
 pixels that they are to change, show."""
 NUM_TEXTS = 256
 """Texts whose states are remembered: many requests say the same."""
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class Generator:
@@ -61,14 +65,19 @@ class Generator:
     """
 
     def __init__(
-        self, model: Model, text_encoder: TextEncoder, dtype: torch.dtype = torch.float32, name: str | None = None
+        self,
+        model: Model,
+        text_encoder: TextEncoder,
+        dtype: torch.dtype = torch.float32,
+        name: str | None = None,
+        folder: Path | None = None,
     ) -> None:
         if model.transformer is None:
             raise ValueError(f"model {model.config.name!r} is an autoencoder without a transformer; it cannot generate")
         self.model, self.text_encoder, self.dtype = model, text_encoder, dtype
         self.config, self.geometry, self.hash = model.config, model.geometry, model.hash
         self.transformer, self.leaps = model.transformer, model.leaps
-        self.name = name or model.config.name
+        self.name, self.folder = name or model.config.name, folder
         device = self.device = next(self.transformer.parameters()).device
         self._states = lru_cache(NUM_TEXTS)(lambda text: text_encoder.encode([text])[0])
         # Whatever moves together usually does so for many steps, so its layout is made once.
@@ -97,7 +106,7 @@ class Generator:
         encoder = load_text_encoder(model.config.text_encoder, place)
         if model.config.text_encoder_hash not in ("", encoder.hash):
             warnings.warn(f"{folder}: it was trained with other weights of the text encoder {encoder.id}", stacklevel=2)
-        return Generator(model, encoder, kind, folder.name if folder.parent == SHIPPED else os.fspath(name))
+        return Generator(model, encoder, kind, folder.name if folder.parent == SHIPPED else os.fspath(name), folder)
 
     def __call__(
         self,
@@ -112,11 +121,14 @@ class Generator:
         negative: str = "",
         sampler: Sampler | None = None,
         variations: int = 1,
+        best_of: int = 1,
         canvas: Canvas | Task | None = None,
         script: Sequence[tuple[float, str]] = (),
         progress: Progress | None = None,
     ) -> Clip | list[Clip]:
         """One clip; with ``variations`` above 1 a list, in which clip i has the seed ``seed + i``.
+
+        With ``best_of`` above 1 so many are drawn and one returned: the nearest to the prompt, to the captioner.
 
         ``size`` is (width, height) in pixels, ``seconds`` 2 unless given; None stands for the model's default.
         ``script`` holds (second, text): what the clip should show from then on, instead of ``prompt``.
@@ -126,8 +138,21 @@ class Generator:
         if type(variations) is not int or not 1 <= variations <= MAX_VARIATIONS:
             raise ValueError(f"variations is {variations!r}; it must be a whole number from 1 to {MAX_VARIATIONS}")
         request = Request(prompt, size, seconds, fps, seed, steps, guidance, negative, sampler, canvas, tuple(script))
-        clips = self.render([replace(request, seed=seed + i) for i in range(variations)], progress)
+        check_choice(best_of, request.texts)
+        if best_of > 1 and variations > 1:
+            raise ValueError(f"best_of is {best_of} beside variations {variations}; ask for all or for the best one")
+        captioner = self.captioner if best_of > 1 else None
+        clips = self.render([replace(request, seed=seed + i) for i in range(max(best_of, variations))], progress)
+        if captioner is not None:
+            return clips[best(captioner, clips, request, self.geometry)]
         return clips if variations > 1 else clips[0]
+
+    @cached_property
+    def captioner(self) -> TrainedCaptioner:
+        """The captioner of the model's folder. Raises ``ValueError`` where there is none."""
+        if self.folder is None:
+            raise ValueError(f"{self.name} was not loaded from a folder, so it has no captioner")
+        return load_captioner(self.folder, self.model)
 
     def render(self, requests: Sequence[Request], progress: Progress | None = None) -> list[Clip]:
         """The requests' clips, in order. Unlike requests share rows, and a clip does not depend on its company.
@@ -379,30 +404,3 @@ def share_rows(sizes: Sequence[int], budget: int = ROW_TOKENS) -> list[list[int]
         rows[-1].append(i)
         filled += num_tokens
     return rows
-
-
-def find_device(device: str | torch.device | None) -> torch.device:
-    """The device of that name; None is CUDA where there is one, else the CPU. ``ValueError`` if it is not there."""
-    if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    there = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
-    there += ["mps"] if torch.backends.mps.is_available() else []
-    try:
-        place = torch.device(device)
-    except RuntimeError:
-        place = None
-    name = str(place) if place is None or place.index is not None else place.type
-    if place is None or not any(name in (other, other.partition(":")[0]) for other in there):
-        raise ValueError(f"device is {str(device)!r}; here it must be one of {', '.join(there)}")
-    return place
-
-
-def find_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.dtype:
-    """The type of number of that name; None is bfloat16 on CUDA, else float32. ``ValueError`` for any other."""
-    if dtype is None:
-        return torch.bfloat16 if device.type == "cuda" else torch.float32
-    found = DTYPES.get(dtype) if isinstance(dtype, str) else dtype
-    if found not in DTYPES.values():
-        raise ValueError(f"dtype is {dtype}; it must be one of {', '.join(DTYPES)}")
-    assert found is not None
-    return found

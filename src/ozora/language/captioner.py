@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ozora.clip import Clip
 from ozora.language.decoding import Decoding, beam_search, write
+from ozora.language.likelihood import log_likelihood
 from ozora.language.stored import StoredWriter
 from ozora.language.writer import Prefix
 
@@ -61,6 +62,17 @@ class TrainedCaptioner:
                 if not told[i] or told[i][-1][1] != text:
                     told[i].append((second, text))
         return [_joined(texts) for texts in told]
+
+    def likelihoods(self, clips: Sequence[Clip], texts: Sequence[str]) -> list[float]:
+        """``log p(text | clip)`` in nats for each clip, one that can be watched whole (``parts``), and its text."""
+        found: list[float] = []
+        for start in range(0, len(clips), WATCHED_AT_ONCE):
+            some, told = clips[start : start + WATCHED_AT_ONCE], texts[start : start + WATCHED_AT_ONCE]
+            prefix = Prefix.stack([self.look(clip) for clip in some])
+            with torch.inference_mode():
+                likely = log_likelihood(self.stored, prefix, told, [clip.num_frames == 1 for clip in some])
+            found += likely.tolist()
+        return found
 
     def parts(self, clip: Clip) -> list[tuple[float, Clip]]:
         """The clip in parts that the captioner can watch, each with the second it begins at; a short rest is left

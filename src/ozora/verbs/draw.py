@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tyro.conf import UseAppendAction, arg
 
 from ozora.terminal import one_line
-from ozora.verbs.making import make, take_order
+from ozora.verbs.making import choosing, make, take_order
 from ozora.verbs.options import USUAL, Drawing, Drawn, Prompt, option, parse_size
 
 if TYPE_CHECKING:
     from ozora.generate.rendering import Rendering
+
+USUAL_CHOICE = 4
+"""How many are drawn of a clip like those of training, where no seed is named and the model can see which is best."""
 
 
 def generate(
@@ -25,7 +28,7 @@ def generate(
     as_written: bool = False,
     drawing: Drawn = USUAL,
 ) -> None:
-    """Turn a sentence into a clip.
+    """Turn a sentence into a clip: the best of four, unless a seed is named.
 
     Args:
         prompt: What the clip should show.
@@ -43,7 +46,7 @@ def generate(
 
 
 def picture(prompt: Prompt = "", drawing: Drawn = USUAL) -> None:
-    """Turn a sentence into a picture: a clip of one frame.
+    """Turn a sentence into a picture, a clip of one frame: the best of four, unless a seed is named.
 
     Args:
         prompt: What the picture should show.
@@ -74,7 +77,8 @@ def _draw(
     from ozora.generate.generator import DEFAULT_SECONDS, Request
     from ozora.media.write import check_format
 
-    config, settings = read_config(find_model(order.model)), order.settings
+    folder, settings = find_model(order.model), order.settings
+    config = read_config(folder)
     fps = config.default_fps if one_frame else settings.get("fps", config.default_fps)
     seconds = 1 / fps if one_frame else settings.get("seconds", DEFAULT_SECONDS)
     size = parse_size(settings["size"]) if "size" in settings else config.default_size
@@ -84,6 +88,9 @@ def _draw(
     num_frames = config.geometry.delivered_frames(seconds, fps)
     for place in order.places.values():
         check_format(place, size, num_frames, fps)
+    is_usual = num_frames <= max(config.trained.num_frames) and size in config.trained.sizes
+    if is_usual and (folder / "captioner").is_dir():
+        order = choosing(order, USUAL_CHOICE)
     own_words = {} if prompt or "asked" not in order.recorded else {"asked": order.recorded["asked"]}
     is_asked = expand == "always" or (expand == "where it helps" and "script" not in settings)
     if prompt and is_asked:  # what a file records is written out already

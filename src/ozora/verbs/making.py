@@ -13,6 +13,7 @@ from ozora.verbs.options import RECORDED, Drawing, Fitting, merge_settings
 
 if TYPE_CHECKING:
     from ozora.generate.folder import Model
+    from ozora.generate.generator import Generator
     from ozora.generate.rendering import Rendering
     from ozora.generate.request import Request
 
@@ -22,7 +23,8 @@ class Order:
     """What a verb is to make: its settings, and a file for each seed that is wanted.
 
     ``seeds`` are those of the row, in which a file's frames are drawn: one that is made again is drawn beside the same
-    others, so that it is the same to the last bit. ``recorded`` is what the file says that it is to be like.
+    others, so that it is the same to the last bit. Of a choice one file alone is written, the best one's. ``recorded``
+    is what the file says that it is to be like.
     """
 
     verb: str
@@ -36,6 +38,11 @@ class Order:
     @property
     def model(self) -> str:
         return self.settings.get("model", "mini")
+
+    @property
+    def is_choice(self) -> bool:
+        """Whether all are drawn for the best of them."""
+        return "best_of" in self.settings and "variation" not in self.settings
 
     @property
     def options(self) -> dict[str, Any]:
@@ -60,12 +67,17 @@ def take_order(
         made_by = recorded.get("verb", "generate" if "prompt" in recorded else verb)
         if made_by != ("generate" if verb == "picture" else verb):
             raise ValueError(f"{drawing.like} was made by ozora {made_by}; ozora {made_by} --like makes it again")
+    check_best_of(drawing.best_of, drawing.variations)
     told = [drawing] if fitting is None else [drawing, fitting]
     asked |= {name: getattr(part, name) for part in told for name in RECORDED if hasattr(part, name)}
     settings = merge_settings(asked | {"prompt": prompt or None}, recorded, drawing.like)
-    if drawing.seed is not None or drawing.variations is not None:
+    if drawing.variations is not None:
+        settings.pop("best_of", None)
+    if settings.get("best_of", 1) == 1:
+        settings.pop("best_of", None)
+    if any(value is not None for value in (drawing.seed, drawing.variations, drawing.best_of)):
         settings.pop("variation", None)
-        settings["variations"] = 1 if drawing.variations is None else drawing.variations
+        settings["variations"] = settings.get("best_of", 1 if drawing.variations is None else drawing.variations)
     seed, num, number = settings.get("seed", 0), settings.get("variations", 1), settings.get("variation")
     check_variations(seed, num)
     if number is None:
@@ -75,10 +87,21 @@ def take_order(
         seeds, wanted = tuple(range(seed - number, seed - number + num)), (seed,)
         if not (0 <= number < num and seeds[0] >= 0):
             raise ValueError(f"{drawing.like}: variation is {number} of {num}, seed {seed}; the file was altered")
-    places = _places(settings.get("prompt", "") or stem, wanted, drawing.out, suffix)
-    for place in places.values():
+    is_choice = "best_of" in settings and number is None
+    places = _places(settings.get("prompt", "") or stem, wanted, drawing.out, suffix, is_choice)
+    for place in set(places.values()):
         check_place(place)
     return Order(verb, settings, drawing, seeds, places, recorded)
+
+
+def choosing(order: Order, num: int) -> Order:
+    """The order as the best of ``num``, where nothing says how many: no seed, no variations, no file to be like."""
+    drawing = order.drawing
+    if any(value is not None for value in (drawing.seed, drawing.variations, drawing.best_of, drawing.like)):
+        return order
+    seeds, (first,) = tuple(range(num)), order.places.values()
+    places = _places(order.settings.get("prompt", ""), seeds, drawing.out, first.suffix, is_choice=True)
+    return replace(order, settings=order.settings | {"best_of": num}, seeds=seeds, places=places)
 
 
 def make(
@@ -91,8 +114,9 @@ def make(
 
     ``note`` says what else the line should say; ``told`` are settings that a file carries beside the request's own.
     """
+    from ozora.generate.choose import best, check_choice
     from ozora.generate.generator import Generator, share_rows
-    from ozora.media.write import check_format, open_clip_writer
+    from ozora.media.write import check_format
 
     use_threads(order.drawing.threads)
     with progress_bar():
@@ -102,6 +126,9 @@ def make(
     request = ask(generator.model)
     for doubt in generator.doubts(request):
         warnings.warn(doubt, stacklevel=1)
+    if order.is_choice:
+        check_choice(len(order.seeds), request.texts)
+        captioner = generator.captioner
     renderings = [generator.begin(replace(request, seed=seed)) for seed in order.seeds]
     for place in order.places.values():
         check_format(place, *dimensions_of(renderings[0]))
@@ -114,17 +141,47 @@ def make(
                 generator.advance(moving)
                 if progress is not None:
                     progress(sum(r.step for r in company), sum(r.num_steps for r in company))
-        for rendering in wanted:
-            seed = rendering.request.seed
-            number = {"variations": len(order.seeds), "variation": order.seeds.index(seed)}
-            settings = generator.settings(rendering.request) | told | (number if len(order.seeds) > 1 else {})
-            size, num_frames, fps = dimensions_of(rendering)
-            place = order.places[seed]
-            with open_clip_writer(place, size, fps, settings) as writer:
-                for frames in generator.stream(rendering):
-                    writer.write(frames)
-            report(place, f"{dimensions(size, num_frames, fps)}{note(rendering)}, seed {seed}", started)
+        for rendering in wanted if not order.is_choice else ():
+            _write(order, generator, rendering, note(rendering), started, told)
             started = time.perf_counter()
+    if order.is_choice:
+        clips = [generator.finish(rendering) for rendering in renderings]
+        chosen = renderings[best(captioner, clips, request, generator.geometry)]
+        said = f"{note(chosen)}, the best of {len(renderings)}"
+        _write(order, generator, chosen, said, order.started, told)
+
+
+def _write(
+    order: Order,
+    generator: "Generator",
+    rendering: "Rendering",
+    note: str,
+    started: float,
+    told: Mapping[str, Any],
+) -> None:
+    """Write a clip as it is decoded, whole or not at all, and say so in a line."""
+    from ozora.media.write import open_clip_writer
+
+    seed = rendering.request.seed
+    number = {"variations": len(order.seeds), "variation": order.seeds.index(seed)}
+    settings = generator.settings(rendering.request) | dict(told) | (number if len(order.seeds) > 1 else {})
+    settings |= {"best_of": len(order.seeds)} if "best_of" in order.settings else {}
+    size, num_frames, fps = dimensions_of(rendering)
+    place = order.places[seed]
+    with open_clip_writer(place, size, fps, settings) as writer:
+        for frames in generator.stream(rendering):
+            writer.write(frames)
+    report(place, f"{dimensions(size, num_frames, fps)}{note}, seed {seed}", started)
+
+
+def check_best_of(num: int | None, variations: int | None) -> None:
+    """Raise ``ValueError`` unless the best of ``num`` can be asked for; None where it is not."""
+    if num is None:
+        return
+    if num < 1:
+        raise ValueError(f"best_of is {num}; it must be 1 or more, 8 for instance")
+    if variations is not None:
+        raise ValueError(f"best_of is {num} beside variations {variations}; ask for all of them or for the best one")
 
 
 def check_variations(seed: int, num: int) -> None:
@@ -162,10 +219,10 @@ def dimensions(size: tuple[int, int], num_frames: int, fps: float) -> str:
     return f"{size[0]}x{size[1]}, {frames}"
 
 
-def _places(stem: str, seeds: tuple[int, ...], out: Path | None, suffix: str) -> dict[int, Path]:
-    """The file of every seed that is wanted."""
+def _places(stem: str, seeds: tuple[int, ...], out: Path | None, suffix: str, is_choice: bool) -> dict[int, Path]:
+    """The file of every seed that is wanted; those of a choice are one, if it is named."""
     if out is None:
         return {seed: free_name(f"{slug(stem)}-{seed}", suffix) for seed in seeds}
-    if len(seeds) == 1:
-        return {seeds[0]: out}
+    if is_choice or len(seeds) == 1:
+        return dict.fromkeys(seeds, out)
     return {seed: out.with_stem(f"{out.stem}-{i}") for i, seed in enumerate(seeds)}

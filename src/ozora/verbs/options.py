@@ -11,7 +11,7 @@ from tyro.conf import Positional, arg
 NUMBER = (int, float)
 RECORDED: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("prompt", "negative", "size", "sampler", "model", "dtype", "fit", "direction", "box"), (str,)),
-    **dict.fromkeys(("seed", "steps", "variations", "variation"), (int,)),
+    **dict.fromkeys(("seed", "steps", "variations", "variation", "best_of"), (int,)),
     **dict.fromkeys(("seconds", "fps", "guidance", "strength", "start", "stop"), NUMBER),
     **dict.fromkeys(("script",), (list,)),
     **dict.fromkeys(("sources",), (dict,)),
@@ -43,7 +43,7 @@ class Drawing:
     size: Annotated[str | None, option("the model's, or what suits a given file", "WxH")] = None
     """Width and height in pixels."""
     seed: Annotated[int | None, option("0", "INT")] = None
-    """Chooses the noise."""
+    """Chooses the noise; of several, the first one's."""
     steps: Annotated[int | None, option("the model's", "INT")] = None
     """Steps from noise to clip."""
     guidance: Annotated[float | None, option("the model's", "FLOAT")] = None
@@ -52,6 +52,8 @@ class Drawing:
     """What the clip should not show."""
     variations: Annotated[int | None, option("1", "INT")] = None
     """How many to make, all in one go; variation i of seed s is seed s + i."""
+    best_of: Annotated[int | None, option("4 from a prompt alone without a seed, else 1", "INT")] = None
+    """How many to draw, all in one go, of which the model's captioner keeps the one nearest to the prompt."""
     model: Annotated[str | None, option("mini", "NAME")] = None
     """A shipped name, a model folder, or a Hugging Face id in the local cache."""
     device: Device = None
