@@ -149,6 +149,19 @@ def test_a_captioner_learns_the_colours_and_watches_any_clip_of_its_model(place)
         load_captioner(place / "data", other)
 
 
+def test_a_fit_goes_on_from_a_model_s_writer_with_its_words(place):
+    first = load_writer(fit_writer(replace(FIT, name="autoencoder/captioner"), place / "data", place))
+    still = replace(FIT.optimizer, learning_rate=0.0)
+    on = replace(FIT, name="on", init_from=str(place / "autoencoder"), optimizer=still, num_pieces=290)
+    second = load_writer(fit_writer(on, place / "data", place))
+    assert second.vocabulary.to_json() == first.vocabulary.to_json()
+    for one, two in zip(first.writer.parameters(), second.writer.parameters()):
+        assert torch.allclose(one, two, atol=1e-6)
+    other = replace(on, network=replace(FIT.network, width=64))
+    with pytest.raises(ValueError, match="width=32.*but this fit is of .*width=64"):
+        fit_writer(other, place / "data", place)
+
+
 def test_a_captioner_sees_each_patch_and_its_change_and_one_of_before_the_patch_alone(place):
     model = load_folder(place / "autoencoder")
     frames = np.random.default_rng(0).integers(0, 256, (9, 32, 32, 3), dtype=np.uint8)

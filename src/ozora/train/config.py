@@ -116,8 +116,9 @@ class WriterFit:
     that its latents are disturbed by, so that it also reads what a network made; ``alignment`` (simulated clips only)
     has it learn beside the words what the simulator knows of each patch that it reads, and of how it moves. An
     ``expander`` learns to go on from a short description of a clip (states of ``text_encoder``) to its dense caption.
-    ``network`` gets its vocabulary and prefix width from the data; ``num_pieces`` byte pairs are learned. ``card`` is
-    the README.
+    ``network`` gets its vocabulary and prefix width from the data; ``num_pieces`` byte pairs are learned. ``init_from``
+    is a model folder or a shipped model whose writer of this role to go on from, with its vocabulary; its network must
+    be of the same configuration. ``card`` is the README.
     """
 
     run: RunConfig
@@ -137,6 +138,7 @@ class WriterFit:
     noise: float = 0.2
     alignment: AlignmentConfig | None = None
     split: str = "train"
+    init_from: str | None = None
     card: str = ""
 
 

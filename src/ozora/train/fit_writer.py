@@ -14,7 +14,7 @@ from ozora.data.shards import ShardReader
 from ozora.data.writing import IGNORED, CaptionExamples, Examples, PromptExamples, WritingBatch
 from ozora.generate.folder import Model, find_model, load_folder
 from ozora.language.encoder import load_text_encoder
-from ozora.language.stored import StoredConfig, save_writer
+from ozora.language.stored import StoredConfig, StoredWriter, load_writer, save_writer
 from ozora.language.vocabulary import Vocabulary, learn_vocabulary
 from ozora.language.writer import Writer, WriterConfig
 from ozora.train.alignment import AlignedLatents, make_head, make_motion, make_truth
@@ -58,11 +58,14 @@ def fit_writer(fit: WriterFit, data: Path, out: Path, resume: bool = False) -> P
 
     # data
     reader = ShardReader(data)
-    vocabulary = open_vocabulary(fit, reader, work)
+    start = None if fit.init_from is None else load_writer(find_model(fit.init_from) / fit.role, fit.role)
+    vocabulary = open_vocabulary(fit, reader, work) if start is None else start.vocabulary
     examples, config = open_examples(fit, reader, vocabulary, out, device)
 
     # model
     writer, head = Writer(config.writer).to(device).train(), None
+    if start is not None:
+        _go_on(writer, start)
     if fit.alignment:
         map_width = examples.batch(0, 1).maps.shape[2]
         head = make_head(fit.alignment, config.writer.num_blocks, config.writer.width, map_width).to(device)
@@ -116,6 +119,12 @@ def fit_writer(fit: WriterFit, data: Path, out: Path, resume: bool = False) -> P
     writer.load_state_dict(ema.weights)
     card = fit.card or f"# {fit.name}\n\nA {fit.role} fitted by Ozora in {step} steps on {len(examples)} clips.\n"
     return save_writer(folder, config, writer.cpu().eval(), vocabulary, card)
+
+
+def _go_on(writer: Writer, start: StoredWriter) -> None:
+    if start.config.writer != writer.config:
+        raise ValueError(f"init_from holds a writer of {start.config.writer}, but this fit is of {writer.config}")
+    writer.load_state_dict(start.writer.state_dict())
 
 
 def open_vocabulary(fit: WriterFit, reader: ShardReader, work: Path) -> Vocabulary:
