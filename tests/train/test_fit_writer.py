@@ -158,7 +158,7 @@ def test_a_fit_goes_on_from_a_model_s_writer_with_its_words(place):
     for one, two in zip(first.writer.parameters(), second.writer.parameters()):
         assert torch.allclose(one, two, atol=1e-6)
     other = replace(on, network=replace(FIT.network, width=64))
-    with pytest.raises(ValueError, match="width=32.*but this fit is of .*width=64"):
+    with pytest.raises(ValueError, match=r"width=32.*but this fit is of .*width=64"):
         fit_writer(other, place / "data", place)
 
 
