@@ -33,7 +33,7 @@ from ozora.generate.generator import Generator
 from ozora.generate.request import Request
 from ozora.train.metrics import sample_strip
 
-NUMBERS = (1, 2, 4, 8, 16, 32)
+NUMBERS = (1, 2, 3, 4, 8, 16, 32)
 PROMPTS = (
     "a red cube and a blue ball stand on a grey floor",
     "a green cylinder rolls to the left on a beige floor",

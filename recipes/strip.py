@@ -1,6 +1,6 @@
 """Make the pictures of the README: `python recipes/strip.py`, or with the name of another model.
 
-docs/strip.png has a row for each prompt: the best of four, as ``ozora generate`` keeps it by itself. In
+docs/strip.png has a row for each prompt: the best of three, as ``ozora generate`` keeps it by itself. In
 docs/verbs/VERB.png stands what each way to ask with pixels makes of clips that the same model made; there seeds are the
 first ones, nothing is chosen. A bar below a frame says that it was given. Hardware: one core. Time: five minutes, most
 of it for the minute.

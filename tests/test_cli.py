@@ -130,15 +130,15 @@ def test_the_best_of_several_is_one_file_and_is_made_again(run, writing_folder):
     assert named.stem.endswith(f"-{read_settings(named)['seed']}")
 
 
-def test_without_a_seed_the_best_of_four_is_kept_where_a_model_can_tell(run, writing_folder, model_folder):
+def test_without_a_seed_the_best_of_three_is_kept_where_a_model_can_tell(run, writing_folder, model_folder):
     asked = ["a red ball falls", "--size", "64x64", "--steps", "2"]
 
     def best_of(verb: str, *words: str, model: object = writing_folder) -> object:
         assert run(verb, *asked, "--model", str(model), *words, "--out", "a.gif")[0] == 0
         return read_settings(Path("a.gif")).get("best_of")
 
-    assert best_of("generate", "--seconds", "0.5") == best_of("picture") == 4
-    assert best_of("generate", "--seconds", "0.5", "--best-of", "3") == 3
+    assert best_of("generate", "--seconds", "0.5") == best_of("picture") == 3
+    assert best_of("generate", "--seconds", "0.5", "--best-of", "2") == 2
     assert best_of("generate", "--seconds", "0.5", "--seed", "0") is None
     assert best_of("generate", "--seconds", "0.5", model=model_folder) is None
     assert best_of("generate", "--seconds", "4") is None  # longer than training's clips

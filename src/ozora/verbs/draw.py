@@ -12,7 +12,7 @@ from ozora.verbs.options import USUAL, Drawing, Drawn, Prompt, option, parse_siz
 if TYPE_CHECKING:
     from ozora.generate.rendering import Rendering
 
-USUAL_CHOICE = 4
+USUAL_CHOICE = 3
 """How many are drawn of a clip like those of training, where no seed is named and the model can see which is best."""
 
 
@@ -28,7 +28,7 @@ def generate(
     as_written: bool = False,
     drawing: Drawn = USUAL,
 ) -> None:
-    """Turn a sentence into a clip: the best of four, unless a seed is named.
+    """Turn a sentence into a clip: the best of three, unless a seed is named.
 
     Args:
         prompt: What the clip should show.
@@ -46,7 +46,7 @@ def generate(
 
 
 def picture(prompt: Prompt = "", drawing: Drawn = USUAL) -> None:
-    """Turn a sentence into a picture, a clip of one frame: the best of four, unless a seed is named.
+    """Turn a sentence into a picture, a clip of one frame: the best of three, unless a seed is named.
 
     Args:
         prompt: What the picture should show.
